@@ -1,0 +1,1 @@
+"""hepjax: machine learning for high-energy physics in JAX."""

@@ -1,0 +1,143 @@
+"""Checkpoints that survive a crash: the state, the config and the place in the data, by orbax.
+
+A step is on disk whole or not at all. The latest N and the best M are kept, never only the best,
+and a metric that is not finite is never the best. Arrays are always restored against an abstract
+target, so that a changed model is an error and not a silent mix. `open` a folder, `save` a step,
+`restore` the latest, the best or a given one, onto any number of devices.
+
+>>> import tempfile, jax.numpy as jnp
+>>> with open(tempfile.mkdtemp()) as checkpoints:
+...     save(checkpoints, 3, {"w": jnp.ones(2)}, meta={"epoch": 1}, metrics={"loss": 0.5})
+...     state, meta = restore(checkpoints, {"w": jnp.zeros(2)})
+>>> state["w"].tolist(), meta["epoch"]
+([1.0, 1.0], 1)
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+
+class Checkpoints(NamedTuple):
+    """An open folder of checkpoints; manager: orbax's CheckpointManager, metric: of the best."""
+
+    path: Path
+    manager: Any
+    metric: str
+    worst: float
+
+
+@contextmanager
+def open(
+    path: str | Path,
+    *,
+    keep_latest: int = 2,
+    keep_best: int = 1,
+    metric: str = "loss",
+    maximise: bool = False,
+) -> Iterator[Checkpoints]:
+    """Open a folder of checkpoints, made if need be; what is being saved is finished on leaving.
+
+    Kept are the latest `keep_latest` steps and the `keep_best` best by `metric`.
+    """
+    import orbax.checkpoint as ocp
+    from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
+
+    def metric_of(metrics: Mapping[str, float]) -> float:
+        return metrics[metric]
+
+    kept: list[Any] = [policy.LatestN(keep_latest)]
+    if keep_best:
+        kept.append(policy.BestN(get_metric_fn=metric_of, reverse=not maximise, n=keep_best))
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=policy.AnyPreservationPolicy(kept),
+        best_fn=metric_of,
+        best_mode="max" if maximise else "min",
+        enable_async_checkpointing=False,
+        create=True,
+    )
+    manager = ocp.CheckpointManager(Path(path).absolute(), options=options)
+    try:
+        yield Checkpoints(Path(path), manager, metric, -1e300 if maximise else 1e300)
+    finally:
+        manager.close()
+
+
+def save(
+    checkpoints: Checkpoints,
+    step: int,
+    state: Any,
+    *,
+    meta: Mapping[str, Any],
+    metrics: Mapping[str, float] | None = None,
+) -> None:
+    """Write one step; returns when it is on disk.
+
+    state: a pytree of arrays (typed keys too); meta: JSON values (config, normalisation, place in
+    the data); metrics: name -> number, those not finite count as the worst possible.
+    Raises ValueError where orbax would silently write nothing: a step not past the latest one.
+    """
+    import orbax.checkpoint as ocp
+
+    numbers = {name: float(x) for name, x in (metrics or {}).items()}
+    finite = {name: x for name, x in numbers.items() if math.isfinite(x)}
+    arguments = ocp.args.Composite(
+        state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(dict(meta))
+    )
+    if not checkpoints.manager.save(
+        step, args=arguments, metrics={checkpoints.metric: checkpoints.worst, **finite}
+    ):
+        raise ValueError(
+            f"step {step} was not saved in {checkpoints.path}: "
+            f"the latest step there is {checkpoints.manager.latest_step()}"
+        )
+    checkpoints.manager.wait_until_finished()
+
+
+def steps(checkpoints: Checkpoints) -> list[int]:
+    """List the steps on disk, ascending; one left half written by a crash is not among them."""
+    checkpoints.manager.reload()
+    return sorted(checkpoints.manager.all_steps())
+
+
+def restore(
+    checkpoints: Checkpoints, target: Any, step: int | Literal["latest", "best"] = "latest"
+) -> tuple[Any, dict[str, Any]]:
+    """Read a step back as (state, meta), placed where the target is.
+
+    target: a pytree of arrays or of jax.ShapeDtypeStruct with the shapes, dtypes and shardings
+    wanted. Raises ValueError where the folder has no such step, or its arrays do not fit the
+    target.
+    """
+    import orbax.checkpoint as ocp
+
+    found = steps(checkpoints)
+    if step == "latest":
+        chosen = found[-1] if found else None
+    elif step == "best":
+        chosen = checkpoints.manager.best_step()
+    else:
+        chosen = step if step in found else None
+    if chosen is None:
+        raise ValueError(f"{checkpoints.path} holds no checkpoint {step!r}, only steps {found}")
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
+    arguments = ocp.args.Composite(
+        state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore()
+    )
+    restored = checkpoints.manager.restore(chosen, args=arguments)
+    return restored.state, restored.meta
+
+
+def load_meta(checkpoints: Checkpoints, step: int | None = None) -> dict[str, Any]:
+    """Read the meta of a step (None: the latest), as a model is rebuilt before its arrays."""
+    import orbax.checkpoint as ocp
+
+    chosen = step if step is not None else (steps(checkpoints) or [None])[-1]
+    if chosen is None:
+        raise ValueError(f"{checkpoints.path} holds no checkpoint")
+    arguments = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    return checkpoints.manager.restore(chosen, args=arguments).meta

@@ -1,0 +1,1 @@
+"""Jet tagging: from constituents to class probabilities."""

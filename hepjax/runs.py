@@ -1,0 +1,215 @@
+"""A run folder: what was run, with what, and how it went, so that a number can be made again.
+
+`create` lays out config.json, versions.json, metrics.jsonl, plots/ and checkpoints/; `log` adds a
+line of metrics; `read` gives them back; `finish` writes metrics.json, the result; `progress` shows
+a bar on a terminal and plain lines elsewhere; `write_atomically` never leaves half a file.
+
+>>> import tempfile
+>>> run = create(tempfile.mkdtemp() + "/run", {"seed": 1})
+>>> log(run, 10, {"loss": 0.5}, "train")
+>>> read(run)
+[{'step': 10, 'split': 'train', 'loss': 0.5}]
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+STACK = ("hepjax", "jax", "jaxlib", "flax", "optax", "jraph", "distrax", "chex", "numpy", "scipy")
+STACK_IO = ("orbax-checkpoint", "uproot", "awkward", "pythia8mc", "fastjet", "scikit-learn")
+
+
+class Run(NamedTuple):
+    """A run folder that exists."""
+
+    path: Path
+
+
+def create(
+    out: str | Path, config: Any, *, resume: bool = False, ignore: tuple[str, ...] = ("resume",)
+) -> Run:
+    """Make a run folder, or open it again to resume.
+
+    config: a dataclass or mapping, written as config.json. Raises ValueError when the folder holds
+    a run already and resume is off, or when the config differs from the stored one in a field
+    that is not in `ignore`.
+    """
+    run, fresh = Run(Path(out)), _plain(config)
+    stored_file = run.path / "config.json"
+    if stored_file.exists():
+        if not resume:
+            raise ValueError(f"{out} holds a run already: resume it, or choose another folder")
+        stored = json.loads(stored_file.read_text())
+        changed = [
+            f"{name}: {stored.get(name)!r} -> {fresh.get(name)!r}"
+            for name in sorted({*stored, *fresh} - set(ignore))
+            if stored.get(name) != fresh.get(name)
+        ]
+        if changed:
+            raise ValueError(f"{out} was run with another config ({'; '.join(changed)})")
+    for folder in ("plots", "checkpoints"):
+        (run.path / folder).mkdir(parents=True, exist_ok=True)
+    write_json(stored_file, fresh)
+    write_json(run.path / "versions.json", versions())
+    return run
+
+
+def log(run: Run, step: int, metrics: Mapping[str, Any], split: str) -> None:
+    """Add one line to metrics.jsonl; split says which sample the metrics are of."""
+    line = {"step": int(step), "split": split, **_plain(metrics)}
+    with open(run.path / "metrics.jsonl", "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read(run: Run | str | Path) -> list[dict[str, Any]]:
+    """Read the lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    path = Path(run.path if isinstance(run, Run) else run) / "metrics.jsonl"
+    lines = path.read_text().split("\n") if path.exists() else []
+    complete = lines[:-1]
+    return [json.loads(line) for line in complete]
+
+
+def rewind(run: Run, step: int) -> None:
+    """Drop the logged lines past a step, before it is run again from a checkpoint."""
+    kept = [line for line in read(run) if line["step"] <= step]
+    text = "".join(json.dumps(line) + "\n" for line in kept)
+    write_atomically(run.path / "metrics.jsonl", lambda path: path.write_text(text))
+
+
+def finish(run: Run, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Write metrics.json, the numbers that the run is for, and return them as plain values."""
+    plain = _plain(results)
+    write_json(run.path / "metrics.json", plain)
+    return plain
+
+
+def versions() -> dict[str, Any]:
+    """Tell what the run stands on: packages, Python, devices, and the state of the source tree."""
+    packages = {}
+    for name in STACK + STACK_IO:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            packages[name] = None
+    devices = jax.devices()
+    return {
+        "python": platform.python_version(),
+        "packages": packages,
+        "devices": {"count": len(devices), "kind": devices[0].device_kind},
+        "source": _source(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def _source() -> dict[str, Any]:
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *words],
+                cwd=Path(__file__).parent,
+                capture_output=True,
+                text=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "changed": bool(changed)}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    text = json.dumps(_plain(value), indent=2) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file beside path, then give it the name in one step."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress(
+    total: int | None, title: str, *, initial: int = 0, every: float = 30.0
+) -> Iterator[Callable[..., None]]:
+    """Show how far a loop is: yields advance(n, **metrics).
+
+    A bar on a terminal; elsewhere a plain line each `every` seconds and one at the end. Silent on
+    all processes of a job but the first.
+    """
+    if jax.process_index() != 0:
+        yield lambda n, **metrics: None
+        return
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=title, initial=initial, dynamic_ncols=True) as bar:
+
+            def advance_bar(n: int, **metrics: float) -> None:
+                bar.update(n)
+                if metrics:
+                    bar.set_postfix({name: f"{x:.4g}" for name, x in metrics.items()})
+
+            yield advance_bar
+        return
+    done, shown, start, latest = initial, time.monotonic(), time.monotonic(), {}
+
+    def line() -> None:
+        seconds = time.monotonic() - start
+        rate = (done - initial) / seconds if seconds > 0 else 0.0
+        values = "".join(f"  {name} {x:.4g}" for name, x in latest.items())
+        goal = f"/{total}" if total is not None else ""
+        print(f"{title}: {done}{goal}  {seconds:.0f} s  {rate:.3g}/s{values}", file=sys.stderr)
+
+    def advance(n: int, **metrics: float) -> None:
+        nonlocal done, shown
+        done += n
+        latest.update(metrics)
+        if time.monotonic() - shown >= every:
+            line()
+            shown = time.monotonic()
+
+    yield advance
+    if done > initial:
+        line()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): _plain(x) for name, x in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return _plain(dict(zip(value._fields, value)))
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return _plain(np.asarray(value).tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

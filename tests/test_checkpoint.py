@@ -1,0 +1,114 @@
+"""Checkpoints: whole or absent, latest and best kept, and no best that is not a number."""
+
+import gc
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax import checkpoint
+
+
+def state(x=0.0):
+    return {"w": jnp.full((3,), x), "key": jax.random.key(int(x)), "step": jnp.int32(x)}
+
+
+@pytest.mark.smoke
+def test_round_trip_with_typed_key_and_meta(tmp_path):
+    with checkpoint.open(tmp_path) as c:
+        checkpoint.save(c, 7, state(7), meta={"config": {"seed": 1}})
+    with checkpoint.open(tmp_path) as c:
+        restored, meta = checkpoint.restore(c, state())
+        assert checkpoint.load_meta(c) == meta == {"config": {"seed": 1}}
+    np.testing.assert_array_equal(restored["w"], 7)
+    assert jax.random.uniform(restored["key"]) == jax.random.uniform(jax.random.key(7))
+
+
+def test_the_latest_are_kept_beside_the_best(tmp_path):
+    with checkpoint.open(tmp_path, keep_latest=2, keep_best=1) as c:
+        for step, loss in enumerate([0.5, 0.3, 0.9, math.nan, 0.7]):
+            checkpoint.save(c, step, state(step), meta={}, metrics={"loss": jnp.float32(loss)})
+        assert checkpoint.steps(c) == [1, 3, 4]
+        np.testing.assert_array_equal(checkpoint.restore(c, state(), "best")[0]["w"], 1)
+        np.testing.assert_array_equal(checkpoint.restore(c, state())[0]["w"], 4)
+        np.testing.assert_array_equal(checkpoint.restore(c, state(), 3)[0]["w"], 3)
+
+
+def test_not_finite_is_never_the_best_when_maximising(tmp_path):
+    with checkpoint.open(tmp_path, metric="auc", maximise=True) as c:
+        for step, auc in enumerate([0.5, math.inf, 0.8, math.nan, 0.6, 0.7]):
+            checkpoint.save(c, step, state(step), meta={}, metrics={"auc": auc})
+        np.testing.assert_array_equal(checkpoint.restore(c, state(), "best")[0]["w"], 2)
+
+
+def test_an_old_step_is_an_error_and_not_silence(tmp_path):
+    with checkpoint.open(tmp_path) as c:
+        checkpoint.save(c, 2, state(), meta={})
+        with pytest.raises(ValueError, match="step 1 was not saved"):
+            checkpoint.save(c, 1, state(), meta={})
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_another_shape_or_tree_is_an_error(tmp_path):
+    with checkpoint.open(tmp_path) as c:
+        checkpoint.save(c, 1, state(), meta={})
+        with pytest.raises(ValueError, match=r"shape"):
+            checkpoint.restore(c, {**state(), "w": jnp.zeros(4)})
+        with pytest.raises(ValueError, match=r"not match"):
+            checkpoint.restore(c, {"w": jnp.zeros(3)})
+    gc.collect()  # orbax leaves coroutines behind; let them complain here
+
+
+def test_no_checkpoint_is_an_error(tmp_path):
+    with checkpoint.open(tmp_path) as c:
+        with pytest.raises(ValueError, match="no checkpoint 'latest'"):
+            checkpoint.restore(c, state())
+        with pytest.raises(ValueError, match="holds no checkpoint"):
+            checkpoint.load_meta(c)
+
+
+CHILD = """
+import sys, jax.numpy as jnp
+from hepjax import checkpoint
+with checkpoint.open(sys.argv[1]) as c:
+    for step in range(1, 1000):
+        checkpoint.save(c, step, {"w": jnp.full((400_000,), float(step))}, meta={"step": step})
+        print(step, flush=True)
+"""
+
+
+def kill_in_mid_save(folder, after):
+    """Kill the child with SIGKILL while it writes the step after `after`."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        while int(child.stdout.readline()) < after:
+            pass
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if any("tmp" in name for name in os.listdir(folder)):
+                break
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_kill_in_mid_save_leaves_every_listed_step_whole(tmp_path, after):
+    kill_in_mid_save(tmp_path, after)
+    with checkpoint.open(tmp_path) as c:
+        found = checkpoint.steps(c)
+        assert found[-1] >= after
+        for step in found:
+            w = checkpoint.restore(c, {"w": jnp.zeros(400_000)}, step)[0]["w"]
+            np.testing.assert_array_equal(w, step)
+        checkpoint.save(c, found[-1] + 1, {"w": jnp.zeros(400_000)}, meta={})

@@ -1,0 +1,43 @@
+"""Layouts on one device; tests/eight_devices has the rest."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax import parallel
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_call_and_collect(mode):
+    layout = parallel.layout(1, mode)
+    axis = parallel.axis_name(layout)
+    assert axis == (None if mode == "jit" else "data")
+
+    def double(state, x):
+        return state + x.sum(), 2 * x.sum()
+
+    call = parallel.compile(layout, double, donate=True)
+    state = parallel.place_state(layout, jnp.ones(()))
+    state, output = call(state, parallel.place_batch(layout, np.ones(8, np.float32)))
+    assert float(parallel.collect_state(layout, state)) == 9
+    assert float(output) == 16
+
+
+def test_typed_keys_are_placed_and_collected():
+    for mode in ("jit", "pmap"):
+        layout = parallel.layout(1, mode)
+        key = parallel.collect_state(layout, parallel.place_state(layout, jax.random.key(3)))
+        assert jax.random.uniform(key) == jax.random.uniform(jax.random.key(3))
+
+
+@pytest.mark.parametrize(
+    ("devices", "mode", "message"), [(0, "jit", "1 to"), (99, "jit", "1 to"), (1, "tpu", "mode")]
+)
+def test_bad_layouts(devices, mode, message):
+    with pytest.raises(ValueError, match=message):
+        parallel.layout(devices, mode)
+
+
+def test_all_devices_by_default():
+    assert parallel.n_devices(parallel.layout()) == jax.device_count()

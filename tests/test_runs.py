@@ -1,0 +1,80 @@
+"""A run folder says what was run, and refuses to mix two runs."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hepjax import runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    seed: int = 1
+    out: Path = Path("x")
+    resume: bool = False
+
+
+def test_folder_has_config_versions_plots_and_checkpoints(tmp_path):
+    run = runs.create(tmp_path / "a" / "run", Config(out=tmp_path))
+    assert json.loads((run.path / "config.json").read_text())["out"] == str(tmp_path)
+    versions = json.loads((run.path / "versions.json").read_text())
+    assert versions["packages"]["jax"]
+    assert versions["devices"]["count"] >= 1
+    assert (run.path / "plots").is_dir()
+    assert (run.path / "checkpoints").is_dir()
+
+
+def test_a_second_run_in_the_folder_is_an_error_unless_resumed(tmp_path):
+    runs.create(tmp_path / "run", Config())
+    with pytest.raises(ValueError, match="holds a run already"):
+        runs.create(tmp_path / "run", Config())
+    runs.create(tmp_path / "run", Config(resume=True), resume=True)
+    with pytest.raises(ValueError, match="seed: 1 -> 2"):
+        runs.create(tmp_path / "run", Config(seed=2), resume=True)
+
+
+def test_log_read_rewind(tmp_path):
+    run = runs.create(tmp_path / "run", {})
+    for step in (1, 2, 3):
+        runs.log(run, step, {"loss": np.float32(step), "bad": math.nan}, "train")
+    with open(run.path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "spl')
+    assert [line["loss"] for line in runs.read(run)] == [1, 2, 3]
+    assert runs.read(run)[0]["bad"] is None
+    runs.rewind(run, 2)
+    assert [line["step"] for line in runs.read(run.path)] == [1, 2]
+
+
+def test_finish_writes_plain_numbers(tmp_path):
+    run = runs.create(tmp_path / "run", {})
+    result = runs.finish(run, {"auc": np.float64(0.5), "curve": np.arange(2)})
+    assert json.loads((run.path / "metrics.json").read_text()) == result
+    assert result == {"auc": 0.5, "curve": [0, 1]}
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+
+    def fails(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        runs.write_atomically(target, fails)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_progress_prints_plain_lines_without_a_terminal(capsys):
+    with runs.progress(4, "train", every=0.0) as advance:
+        advance(2, loss=0.25)
+        advance(2)
+    text = capsys.readouterr().err
+    assert "train: 2/4" in text
+    assert "loss 0.25" in text
+    assert "train: 4/4" in text
