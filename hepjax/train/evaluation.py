@@ -69,12 +69,9 @@ def evaluate_placed(
 ) -> dict[str, float]:
     """Evaluate with a function of compile_sums and a state that is in place already."""
 
-    def load(index: int) -> Any:
-        return parallel.place_batch(layout, batches.get(0, index))
-
     total = None
-    for batch in ahead(load, range(len(batches.shapes(0)))):
-        total = add_on_host(total, compiled(state, batch)[1])
+    for batch in ahead(lambda i: batches.get(0, i), range(len(batches.shapes(0)))):
+        total = add_on_host(total, compiled(state, parallel.place_batch(layout, batch))[1])
     if total is None:
         raise ValueError("there are no batches to evaluate")
     return finished(finish, total)
@@ -119,13 +116,13 @@ def predict(
     compiled, placed = jax.jit(function), parallel.place_state(layout, params)
 
     def load(index: int) -> tuple[np.ndarray, Any]:
-        return batches.rows(0, index), parallel.place_batch(layout, batches.get(0, index))
+        return batches.rows(0, index), batches.get(0, index)
 
     rows, outputs = [], []
     for row, batch in ahead(load, range(len(batches.shapes(0)))):
         real = row >= 0
         rows.append(row[real])
-        outputs.append(np.asarray(compiled(placed, batch))[real])
+        outputs.append(np.asarray(compiled(placed, parallel.place_batch(layout, batch)))[real])
     if not rows:
         raise ValueError("there are no batches to predict")
     return np.concatenate(outputs)[np.argsort(np.concatenate(rows), kind="stable")]

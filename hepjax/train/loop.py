@@ -148,7 +148,7 @@ def _train(
     total_steps = _total_steps(loop.batches, settings)
     with runs.progress(total_steps, "train", initial=position.step) as advance:
         for group, batch in evaluation.ahead(lambda g: (g, _load(loop, g)), groups):
-            state, sums = call(state, batch)
+            state, sums = call(state, _place(loop, batch))
             before, position = position, _moved(position, group)
             pending.append((group, before, sums))
             advance(group.size)
@@ -185,8 +185,7 @@ def _start(loop: _Loop, state: Any, resume: bool) -> tuple[Any, Position]:
 
 
 def _call(step: Step, loop: _Loop) -> Callable:
-    """One step, or a scan over the steps of a group: (state, batch) -> (state, sums [step, ...]).
-    """
+    """One step, or a scan over those of a group: (state, batch) -> (state, sums [step, ...])."""
     if loop.settings.steps_per_call > 1:
         length = None if loop.batches is not None else loop.settings.steps_per_call
         return lambda state, batch: jax.lax.scan(step, state, batch, length=length)
@@ -229,16 +228,21 @@ def _groups(
 
 
 def _load(loop: _Loop, group: _Group) -> Any:
-    """Read the batches of a call onto the devices; a short group is filled with empty batches."""
+    """Read the batches of a call; a short group is filled up with empty batches."""
     if loop.batches is None:
         return None
     count = loop.settings.steps_per_call
     found = [loop.batches.get(group.epoch, group.index + i) for i in range(group.size)]
     if count == 1:
-        return parallel.place_batch(loop.layout, found[0])
+        return found[0]
     empty = jax.tree.map(np.zeros_like, found[0])
-    stacked = jax.tree.map(lambda *x: np.stack(x), *found, *[empty] * (count - group.size))
-    return parallel.place_batch(loop.layout, stacked, stacked=True)
+    return jax.tree.map(lambda *x: np.stack(x), *found, *[empty] * (count - group.size))
+
+
+def _place(loop: _Loop, batch: Any) -> Any:
+    """Bring a batch to the devices, in the thread whose precision settings count."""
+    stacked = loop.settings.steps_per_call > 1
+    return parallel.place_batch(loop.layout, batch, stacked=stacked)
 
 
 def _moved(position: Position, group: _Group) -> Position:

@@ -1,0 +1,1 @@
+"""Layers that know no physics: normalisation, attention, graphs of neighbours, sets."""
