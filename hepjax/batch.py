@@ -15,6 +15,7 @@ them.
 [[2.0, 3.0, 4.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
 """
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -40,8 +41,8 @@ def mean(values: Any, weight: Any = None) -> Mean:
     """Sum up the weighted mean of an array.
 
     values: [...]; weight: broadcast against values, 0 for padding (None: all one). Entries of
-    weight 0 may hold anything, NaN too: they do not count, and the gradient by them is 0. Returns a Mean of
-    two float32 (or float64) scalars.
+    weight 0 may hold anything, NaN too: they do not count, and the gradient by them is 0. Returns a
+    Mean of two float32 (or float64) scalars.
     """
     values = jnp.asarray(values)
     dtype = jnp.promote_types(values.dtype, jnp.float32)
@@ -141,6 +142,7 @@ def plan(
     *,
     seed: int = 0,
     epoch: int = 0,
+    stream: int = 0,
     buckets: Sequence[int] = BUCKETS,
     budget: int = 8192,
     group: int = 1,
@@ -148,11 +150,12 @@ def plan(
 ) -> list[Selection]:
     """Lay out the batches of one epoch: each event once, one bucket and `budget` particles a batch.
 
-    count: [event] number of items. A pure function of its arguments. Batches of one bucket come in
+    count: [event] number of items; stream: sets plans of one epoch apart (buffers of a large
+    sample). A pure function of its arguments. Batches of one bucket come in
     runs of `group` (steps_per_call), runs in random order; the last batch of a bucket is filled up
     with -1. Without shuffle, events and buckets stand in ascending order, as evaluation wants.
     """
-    rng = generator(seed, epoch)
+    rng = generator(seed, epoch, stream)
     order = rng.permutation(len(count)) if shuffle else np.arange(len(count))
     bucket = bucket_of(count, buckets)[order]
     runs: list[list[Selection]] = []
@@ -187,17 +190,9 @@ def from_plan(
 ) -> Batches:
     """Join a plan, epoch -> batches, and a function that fills one batch, into Batches.
 
-    The plan of the epoch asked for last is kept; it would come out the same if made again.
+    The plans of the epochs asked for last are kept; they would come out the same if made again.
     """
-    kept: dict[int, list[Selection]] = {}
-
-    def of(epoch: int) -> list[Selection]:
-        if epoch not in kept:
-            fresh = plan_of(epoch)
-            kept.clear()
-            kept[epoch] = fresh
-        return kept[epoch]
-
+    of = functools.lru_cache(maxsize=2)(plan_of)
     return Batches(
         shapes=lambda epoch: [selection.bucket for selection in of(epoch)],
         get=lambda epoch, index: fill(of(epoch)[index]),

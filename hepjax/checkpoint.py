@@ -105,30 +105,40 @@ def steps(checkpoints: Checkpoints) -> list[int]:
 
 
 def restore(
-    checkpoints: Checkpoints, target: Any, step: int | Literal["latest", "best"] = "latest"
+    checkpoints: Checkpoints,
+    target: Any,
+    step: int | Literal["latest", "best"] = "latest",
+    *,
+    partial: bool = False,
 ) -> tuple[Any, dict[str, Any]]:
     """Read a step back as (state, meta), placed where the target is.
 
     target: a pytree of arrays or of jax.ShapeDtypeStruct with the shapes, dtypes and shardings
-    wanted. Raises ValueError where the folder has no such step, or its arrays do not fit the
-    target.
+    wanted; with partial it may leave out branches of what was saved (a mapping stands for a
+    NamedTuple), to read a network without its optimiser. Raises ValueError where the folder has no
+    such step, or its arrays do not fit the target.
     """
     import orbax.checkpoint as ocp
 
     found = steps(checkpoints)
+    chosen = checkpoints.manager.best_step() if step == "best" else step
     if step == "latest":
         chosen = found[-1] if found else None
-    elif step == "best":
-        chosen = checkpoints.manager.best_step()
-    else:
-        chosen = step if step in found else None
-    if chosen is None:
+    if chosen not in found:
         raise ValueError(f"{checkpoints.path} holds no checkpoint {step!r}, only steps {found}")
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
-    arguments = ocp.args.Composite(
-        state=ocp.args.StandardRestore(abstract), meta=ocp.args.JsonRestore()
-    )
-    restored = checkpoints.manager.restore(chosen, args=arguments)
+    if partial:
+        wanted: Any = ocp.args.PyTreeRestore(
+            item=abstract,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+            partial_restore=True,
+        )
+    else:
+        wanted = ocp.args.StandardRestore(abstract)
+    arguments = ocp.args.Composite(state=wanted, meta=ocp.args.JsonRestore())
+    # a manager of its own: the one at hand may be bound to whole states already
+    with ocp.CheckpointManager(checkpoints.path.absolute()) as manager:
+        restored = manager.restore(chosen, args=arguments)
     return restored.state, restored.meta
 
 

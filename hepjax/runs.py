@@ -1,8 +1,9 @@
 """A run folder: what was run, with what, and how it went, so that a number can be made again.
 
-`create` lays out config.json, versions.json, metrics.jsonl, plots/ and checkpoints/; `log` adds a
-line of metrics; `read` gives them back; `finish` writes metrics.json, the result; `progress` shows
-a bar on a terminal and plain lines elsewhere; `write_atomically` never leaves half a file.
+`parse` reads an experiment's command line; `create` lays out config.json, versions.json,
+metrics.jsonl, plots/ and checkpoints/; `log` adds a line of metrics; `read` gives them back;
+`finish` writes metrics.json, the result; `progress` shows a bar on a terminal and plain lines
+elsewhere; `write_atomically` never leaves half a file.
 
 >>> import tempfile
 >>> run = create(tempfile.mkdtemp() + "/run", {"seed": 1})
@@ -20,10 +21,10 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -32,10 +33,40 @@ STACK = ("hepjax", "jax", "jaxlib", "flax", "optax", "jraph", "distrax", "chex",
 STACK_IO = ("orbax-checkpoint", "uproot", "awkward", "pythia8mc", "fastjet", "scikit-learn")
 
 
+Config = TypeVar("Config")
+
+
 class Run(NamedTuple):
     """A run folder that exists."""
 
     path: Path
+
+
+def parse(
+    config: type[Config],
+    presets: Mapping[str, Mapping[str, Any]],
+    arguments: Sequence[str] | None = None,
+) -> Config:
+    """Read an experiment's command line (None: the process's own) into its config.
+
+    config: a frozen dataclass, each field an option; presets: name -> fields that the flag --name
+    sets, before the other options are read. Raises ValueError for two presets at once.
+    """
+    import tyro
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = [name for name in presets if f"--{name}" in words]
+    if len(chosen) > 1:
+        raise ValueError(f"choose one of {', '.join('--' + name for name in chosen)}")
+    words = [word for word in words if word.removeprefix("--") not in presets]
+    default = config(**presets[chosen[0]]) if chosen else config()
+    listed = "\n".join(
+        f"--{name}: " + ", ".join(f"{field} {value}" for field, value in fields.items())
+        for name, fields in presets.items()
+    )
+    module = sys.modules[config.__module__].__doc__ or ""
+    about = f"{module}\nPresets, which any option can change:\n{listed}"
+    return tyro.cli(config, default=default, args=words, description=about)
 
 
 def create(

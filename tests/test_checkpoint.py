@@ -112,3 +112,13 @@ def test_kill_in_mid_save_leaves_every_listed_step_whole(tmp_path, after):
             w = checkpoint.restore(c, {"w": jnp.zeros(400_000)}, step)[0]["w"]
             np.testing.assert_array_equal(w, step)
         checkpoint.save(c, found[-1] + 1, {"w": jnp.zeros(400_000)}, meta={})
+
+
+def test_a_part_can_be_restored(tmp_path):
+    with checkpoint.open(tmp_path) as c:
+        checkpoint.save(c, 1, {**state(1), "opt": (jnp.ones(2), jnp.ones(3))}, meta={})
+        part, _ = checkpoint.restore(c, {"w": jnp.zeros(3)}, partial=True)
+        assert list(part) == ["w"]
+        np.testing.assert_array_equal(part["w"], 1)
+        with pytest.raises(ValueError, match="shape"):
+            checkpoint.restore(c, {"w": jnp.zeros(4)}, partial=True)

@@ -78,3 +78,17 @@ def test_progress_prints_plain_lines_without_a_terminal(capsys):
     assert "train: 2/4" in text
     assert "loss 0.25" in text
     assert "train: 4/4" in text
+
+
+PRESETS = {"quick": {"seed": 7}, "full": {"seed": 9, "out": Path("big")}}
+
+
+def test_command_line_and_presets(capsys):
+    assert runs.parse(Config, PRESETS, []) == Config()
+    assert runs.parse(Config, PRESETS, ["--quick"]) == Config(seed=7)
+    assert runs.parse(Config, PRESETS, ["--full", "--seed", "3"]) == Config(3, Path("big"))
+    with pytest.raises(ValueError, match="one of --quick, --full"):
+        runs.parse(Config, PRESETS, ["--quick", "--full"])
+    with pytest.raises(SystemExit):
+        runs.parse(Config, PRESETS, ["--help"])
+    assert "--quick: seed 7" in capsys.readouterr().out

@@ -9,8 +9,8 @@ memory and checkpoints hold physical quantities only.
 >>> import numpy as np
 >>> p4 = np.array([[[50.0, 30, 0, 40], [5, 3, 0, 4], [0, 0, 0, 0]]])
 >>> jets = from_arrays(p4, label=np.array([1]), classes=("QCD", "Tbqq"))
->>> inputs(padded(jets, np.array([0]), 16), "kinematic").features.shape
-(1, 16, 7)
+>>> jets.particles.offsets.tolist(), jets.p4.tolist()
+([0, 2], [[55.0, 33.0, 0.0, 44.0]])
 """
 
 from collections.abc import Sequence
@@ -241,46 +241,6 @@ def split(jets: RaggedJets, fractions: Sequence[float], seed: int) -> list[Ragge
     if any(len(sample.label) == 0 for sample in parts):
         raise ValueError(f"{len(events)} events are too few for the fractions {tuple(fractions)}")
     return parts
-
-
-def padded(jets: RaggedJets, rows: np.ndarray, length: int) -> Jets:
-    """Fill one batch of jets; rows [jet'], -1 for padding; particles of lowest pt are cut at
-    `length`.
-    """
-    particles, mask = batch.pad(jets.particles, rows, length)
-    real = rows >= 0
-    return Jets(
-        particles=particles,
-        mask=mask,
-        p4=np.where(real[:, None], jets.p4[rows], 0).astype(np.float32),
-        label=np.where(real, jets.label[rows], 0).astype(np.int32),
-        weight=np.where(real, jets.weight[rows], 0).astype(np.float32),
-    )
-
-
-def batches(
-    jets: RaggedJets,
-    *,
-    seed: int = 0,
-    buckets: Sequence[int] = batch.BUCKETS,
-    budget: int = 8192,
-    group: int = 1,
-    shuffle: bool = True,
-) -> batch.Batches:
-    """Serve a sample as padded batches of `budget` particles for train.fit; see batch.plan."""
-    count = batch.lengths(jets.particles)
-    return batch.from_plan(
-        lambda epoch: batch.plan(
-            count,
-            seed=seed,
-            epoch=epoch,
-            buckets=buckets,
-            budget=budget,
-            group=group,
-            shuffle=shuffle,
-        ),
-        lambda selection: padded(jets, selection.rows, selection.bucket),
-    )
 
 
 def inputs(jets: Jets, features: FeatureSet = "full") -> Inputs:

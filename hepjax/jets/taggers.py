@@ -1,0 +1,132 @@
+"""Taggers by name and size, and back from a run folder to a tagger that scores jets.
+
+`build` gives a network of the published or of a small size; `restore` rebuilds the one of a run
+with its best parameters, averaged as they were evaluated; `score` applies it to jets in order, `score_file` to a file.
+
+>>> import jax
+>>> tagger = build("pfn", "small", n_classes=2)
+>>> type(tagger.init).__name__
+'function'
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from hepjax import checkpoint, parallel, train
+from hepjax.io import root
+from hepjax.jets import batches, data, loss, particle_flow, particle_transformer, particlenet
+from hepjax.nn import model
+from hepjax.nn.model import Model
+
+Name = Literal["part", "particlenet", "pfn", "efn"]
+Size = Literal["small", "full"]
+
+
+def build(
+    name: Name, size: Size, *, n_classes: int, axis_name: str | None = None, dtype: Any = None
+) -> Model:
+    """Build a tagger on data.Inputs -> logits [jet, class].
+
+    name: part (arXiv:2202.03772), particlenet (arXiv:1902.08570), pfn or efn (arXiv:1810.05165);
+    size: "full" as published, "small" for two CPU cores; axis_name: parallel.axis_name(layout);
+    dtype: of matrix products. Raises ValueError for another name or size.
+    """
+    if size not in ("small", "full"):
+        raise ValueError(f"size must be 'small' or 'full', found {size!r}")
+    options: dict[str, Any] = {"axis_name": axis_name, "dtype": dtype}
+    small = size == "small"
+    match name:
+        case "part":
+            kind = particle_transformer
+            module = (kind.small if small else kind.ParticleTransformer)(n_classes, **options)
+        case "particlenet":
+            module = (particlenet.small if small else particlenet.ParticleNet)(n_classes, **options)
+        case "pfn":
+            kind = particle_flow.small_pfn if small else particle_flow.PFN
+            module = kind(n_classes, **options)
+        case "efn":
+            kind = particle_flow.small_efn if small else particle_flow.EFN
+            module = kind(n_classes, **options)
+        case _:
+            raise ValueError(f"name must be part, particlenet, pfn or efn, found {name!r}")
+    return model.from_linen(module)
+
+
+class Tagger(NamedTuple):
+    """A trained network: its functions, variables, features, and the names of its classes."""
+
+    model: Model
+    variables: Any
+    features: data.FeatureSet
+    classes: tuple[str, ...]
+
+
+def meta(
+    name: Name, size: Size, features: data.FeatureSet, classes: tuple[str, ...], decay: float
+) -> dict[str, Any]:
+    """Describe a tagger in JSON values, to be saved with its checkpoints for `restore`."""
+    return {
+        "tagger": {
+            "name": name,
+            "size": size,
+            "features": features,
+            "classes": list(classes),
+            "decay": decay,
+        }
+    }
+
+
+def restore(run: str | Path, step: Literal["best", "latest"] = "best") -> Tagger:
+    """Rebuild the tagger of a run folder; raises ValueError where it holds no checkpoint."""
+    folder = Path(run) / "checkpoints"
+    if not folder.is_dir():
+        raise ValueError(f"{run} is no run folder: it has no checkpoints/")
+    with checkpoint.open(folder) as checkpoints:
+        about = checkpoint.load_meta(checkpoints)["tagger"]
+        tagger = build(about["name"], about["size"], n_classes=len(about["classes"]))
+        example = data.inputs(_example(), about["features"])
+        variables = tagger.init(jax.random.key(0), example)
+        wanted = {"params": variables["params"], "extra": loss.start(variables)}
+        found, _ = checkpoint.restore(checkpoints, wanted, step, partial=True)
+    best = loss.averaged(found["params"], found["extra"], about["decay"])
+    return Tagger(tagger, best, about["features"], tuple(about["classes"]))
+
+
+def _example() -> data.Jets:
+    p4 = np.array([[[2.0, 1.0, 0.0, 1.0]]])
+    return batches.padded(data.from_arrays(p4, label=np.zeros(1)), np.zeros(8, int), 16)
+
+
+def score(
+    tagger: Tagger,
+    jets: data.RaggedJets,
+    *,
+    layout: parallel.Layout | None = None,
+    budget: int = 16384,
+) -> np.ndarray:
+    """Give the logits [jet, class] of a sample, in its order."""
+    served = batches.of_sample(jets, shuffle=False, budget=budget)
+    function = loss.logits(tagger.model, tagger.features)
+    return train.predict(function, tagger.variables, served, layout=layout)
+
+
+def score_file(tagger: Tagger, path: Path, folder: Path) -> Path:
+    """Write a file's jets with all their observers and score_CLASS, the class probabilities.
+
+    path: a ROOT file in the JetClass layout, labels not needed; returns the path of the new file,
+    NAME_scores.root in the folder.
+    """
+    columns = root.read_jetclass(path, labels=False)
+    particles, jets = columns.particles, columns.jets
+    unlabelled = {name: x for name, x in jets.items() if not name.startswith("label_")}
+    sample = data.from_columns(root.Columns(particles, columns.offsets, unlabelled))
+    logits = score(tagger, sample)
+    probability = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    extra = {f"score_{name}": probability[:, i] for i, name in enumerate(tagger.classes)}
+    target = folder / f"{path.stem}_scores.root"
+    root.write_jetclass(target, columns, extra=extra)
+    return target
