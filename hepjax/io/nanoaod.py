@@ -232,7 +232,7 @@ def identity(pdg_id: np.ndarray, *, source: str = "pdg_id") -> dict[str, np.ndar
 def _jets(
     data: Mapping[str, trees.Branch], collection: str, n_per_event: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Gather the branches [jet] of a collection and repeats those of the event for each jet."""
+    """Gather the branches [jet] of a collection, and repeat those of the event for each jet."""
     of = {
         name.removeprefix(f"{collection}_"): branch.values
         for name, branch in data.items()

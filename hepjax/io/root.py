@@ -18,7 +18,6 @@ files in `hepjax.io.nanoaod`, the table in memory in `hepjax.io.table`.
 import fnmatch
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,10 +34,14 @@ from hepjax.io.table import (
     take,
     validate,
 )
+from hepjax.io.trees import BadFile, Skipped, expand
 
 __all__ = [
+    "BadFile",
     "Columns",
+    "Skipped",
     "concatenate",
+    "expand",
     "n_jets",
     "read_entries",
     "read_jetclass",
@@ -93,7 +96,10 @@ def select(
     if labels and not label_names:
         missing.append("label_*")
     if missing:
-        raise trees.BadFile(f"{source}: branch {', '.join(missing)} missing, found {available}")
+        some = ", ".join([*available[:20], *(["..."] if len(available) > 20 else [])])
+        raise BadFile(
+            f"{source}: branch {', '.join(missing)} missing, found {len(available)}: {some}"
+        )
     wanted = {*required, *ANGLES, *(label_names if labels else ())}
     for name in available:
         if branches is None:
@@ -159,24 +165,21 @@ def read_entries(
     entry_start: int = 0,
     entry_stop: int | None = None,
     labels: bool = True,
-    threads: ThreadPoolExecutor | None = None,
 ) -> Columns:
-    """Read and validates the jets [entry_start, entry_stop) of an open table.
+    """Read and validate the jets [entry_start, entry_stop) of an open table.
 
     names: as `select` gives them. Where part_deta or part_dphi is missing, `with_angles` computes
     both.
     Raises BadFile as `read_jetclass` says, with entries counted from the start of the file.
     """
-    data = trees.read_branches(
-        path, table, names, entry_start=entry_start, entry_stop=entry_stop, threads=threads
-    )
+    data = trees.read_branches(path, table, names, entry_start=entry_start, entry_stop=entry_stop)
     particles: dict[str, np.ndarray] = {}
     jets: dict[str, np.ndarray] = {}
     offsets = np.zeros(0, np.int64)
     for name, branch in data.items():
         if (branch.offsets is not None) != name.startswith("part_"):
             kind = "one number" if branch.offsets is None else "a list"
-            raise trees.BadFile(f"{path}: branch {name}: {kind} a jet, expected the other")
+            raise BadFile(f"{path}: branch {name}: {kind} a jet, expected the other")
         if branch.offsets is None:
             jets[name] = branch.values
             continue
@@ -201,7 +204,7 @@ def _same_lengths(
         return
     entry = int(np.argmax(offsets != first_offsets)) - 1
     found, expected = np.diff(offsets)[entry], np.diff(first_offsets)[entry]
-    raise trees.BadFile(
+    raise BadFile(
         f"{path}: branch {name}, entry {entry_start + entry}: {found} particles, "
         f"expected {expected} as in {first_name}"
     )
@@ -238,7 +241,7 @@ def write_jetclass(
     columns: GeV and mm, or several such tables with the same branches and dtypes, written one after
     the other, so that more can be written than fits in memory. All branches keep their dtypes.
     extra: further branches [jet], the scores of a network for instance; tree: name of the table.
-    The compression is LZ4, which is the fastest to read and carries a checksum.
+    The compression is LZ4, which is the fastest to read.
     Raises ValueError for no jets, arrays of unequal lengths, jets without particles, dtypes that
     ROOT does not have, branches that change from table to table, names of particle branches that do
     not begin with "part_", and an extra name that is taken or goes with several tables.

@@ -53,7 +53,7 @@ def scan(
     tree: str | None = None,
     skip_bad: bool = False,
 ) -> Scan:
-    """Go through the files once and notes chunks of at most `chunk_size` jets and all lengths.
+    """Go through the files once and note chunks of at most `chunk_size` jets and all lengths.
 
     Only the counter of the particles is read (in files that have none, one jagged branch), a chunk
     at a time. Chunks end where the file's own clusters end if that costs at most half of their
@@ -140,7 +140,7 @@ def jet_index(scan: Scan, chunks: np.ndarray) -> np.ndarray:
 
 
 def read_chunk(scan: Scan, chunk: int) -> Columns:
-    """Read and validates one chunk.
+    """Read and validate one chunk.
 
     Raises BadFile as `root.read_jetclass` does, entries counted from the start of the file, and for
     a jet whose number of particles is not the one that `scan` has found.

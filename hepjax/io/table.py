@@ -89,7 +89,7 @@ def same_branches(source: str, table: Columns, first_source: str, first: Columns
 def validate(
     columns: Columns, *, source: str = "columns", first_entry: int = 0, labels: bool = True
 ) -> None:
-    """Look at every number that a tagger will see; raises at the first that cannot be right.
+    """Look at every number that a tagger will see; raise at the first that cannot be right.
 
     source, first_entry: how to name the table and its first jet in messages. Checked are the
     lengths of all arrays, no jet without particles, part_*, jet_* and label_* finite, energy and

@@ -23,7 +23,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -94,7 +93,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(path: Path, tree: str | None = None) -> Iterator[Any]:
-    """Open a file and finds its table, an uproot TTree or RNTuple.
+    """Open a file and find its table, an uproot TTree or RNTuple.
 
     Without a name it is the one called "tree", else the only table of the file. Raises BadFile for
     a file that is missing, cut off or damaged, for a table that is not there (the tables found are
@@ -109,6 +108,9 @@ def opened(path: Path, tree: str | None = None) -> Iterator[Any]:
             options: dict[str, Any] = {"object_cache": None, "array_cache": None}
             file: Any = uproot.open(os.fspath(path), **options)
             stack.enter_context(file)
+            size, expected = path.stat().st_size, file.file.fEND
+            if size < expected:
+                raise BadFile(f"{path}: cut off: {size} bytes, expected {expected}")
             table = _table(path, file, tree)
         yield table
 
@@ -159,11 +161,10 @@ def read_branches(
     *,
     entry_start: int = 0,
     entry_stop: int | None = None,
-    threads: ThreadPoolExecutor | None = None,
 ) -> dict[str, Branch]:
     """Read branches of the entries [entry_start, entry_stop) as flat arrays in native byte order.
 
-    Only the named branches are decompressed, in `threads` if given. Raises BadFile with file and
+    Only the named branches are decompressed. Raises BadFile with file and
     branch for a branch that is not numeric or more than once jagged, whose number of entries is
     not the table's, or whose offsets do not fit its values.
     """
@@ -174,7 +175,6 @@ def read_branches(
             filter_name=wanted.__contains__,
             entry_start=entry_start,
             entry_stop=stop,
-            decompression_executor=threads,
             array_cache=None,
             library="ak",
             how=dict,
@@ -199,7 +199,8 @@ def _n_entries(branch: Branch) -> int:
 
 
 def _flat(path: Path, name: str, layout: Any) -> Branch:
-    if layout.is_list and layout.content.is_numpy:
+    plain_list = layout.is_list and not layout.is_regular and not layout.parameter("__array__")
+    if plain_list and layout.content.is_numpy:
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data)
         first = offsets[0] if len(offsets) else -1
