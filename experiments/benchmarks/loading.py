@@ -6,8 +6,8 @@ Cost:     one minute on one core
 Expected: at least 10 times awkward; reading the file is the same for both and stands beside
 
 Both sides start from what uproot gives for the same file and end with all particle columns padded,
-every jet once, in a shuffled order. Awkward pads to the longest bucket (128), as is
-usual, and, for a stricter comparison, to our own buckets as well. CPU seconds, alternated.
+every jet once, in a shuffled order. Awkward pads to the longest bucket (128), as is usual,
+and, for a stricter comparison, to our own buckets as well. CPU seconds, alternated.
 """
 
 import dataclasses

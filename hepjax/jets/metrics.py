@@ -17,6 +17,7 @@ signal's peak, as the Jensen-Shannon divergence between the jets that pass and t
 (1.0, True)
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -56,14 +57,14 @@ def log_odds(
     logits: [jet, class], of a softmax (or ln p); signal, background: class indices, one or more.
     """
     x = counting.read("logits", logits, axes="[jet, class]")
-    chosen = [np.atleast_1d(np.asarray(c, dtype=np.int64)) for c in (signal, background)]
-    for name, c in zip(("signal", "background"), chosen):
-        if len(c) == 0 or not ((c >= 0) & (c < x.shape[1])).all():
-            counting.fail(name, c.tolist(), f"class indices, 0 to {x.shape[1] - 1}")
-    if np.intersect1d(*chosen).size:
-        counting.fail("signal, background", [c.tolist() for c in chosen], "no class in both")
-    over, under = (np.logaddexp.reduce(x[:, c], axis=1) for c in chosen)
-    with np.errstate(invalid="ignore"):  # NaN stays NaN: the metrics refuse it, padding may have it
+    a, b = ([int(i) for i in np.atleast_1d(c)] for c in (signal, background))
+    for name, chosen in (("signal", a), ("background", b)):
+        if not chosen or min(chosen) < 0 or max(chosen) >= x.shape[1]:
+            counting.fail(name, chosen, f"class indices, 0 to {x.shape[1] - 1}")
+    if set(a) & set(b):
+        counting.fail("signal, background", f"{a}, {b}", "no class in both")
+    with np.errstate(invalid="ignore"):  # NaN stays NaN: padding may have it, the metrics refuse it
+        over, under = (np.logaddexp.reduce(x[:, c], axis=1) for c in (a, b))
         return over - under
 
 
@@ -97,7 +98,7 @@ def pairwise_auc(
     x, y, w = _real(logits, label, weight)
     n = x.shape[1]
     value, error = np.full((n, n), 0.5), np.zeros((n, n))
-    for a, b in zip(*np.triu_indices(n, 1)):
+    for a, b in itertools.combinations(range(n), 2):
         found = metrics.auc(*_pair(x, y, w, a, b))
         value[a, b] = value[b, a] = found.value
         error[a, b] = error[b, a] = found.error
@@ -179,10 +180,12 @@ def mass_sculpting(
     s, y = np.asarray(score, np.float64), np.asarray(label)
     m, w = counting.read("mass", mass, len(s)), counting.weights(weight, len(s))
     passed = s >= cut
-    into = [passed & (y == 0) & (w != 0), ~passed & (y == 0) & (w != 0)]
-    if not (into[0].any() and into[1].any()):
-        found = f"{into[0].sum()} background jets that pass, {into[1].sum()} that fail"
+    background = (y == 0) & (w != 0)
+    kept, lost = passed & background, ~passed & background
+    if not (kept.any() and lost.any()):
+        found = f"{kept.sum()} background jets that pass, {lost.sum()} that fail"
         counting.fail("score", found, "some of each")
-    shapes, of = [m[i] for i in into], [w[i] for i in into]
-    options = {"n_bootstrap": n_bootstrap, "seed": seed}
-    return Sculpting(metrics.jensen_shannon(*shapes, edges, *of, **options), cut, passed)
+    divergence = metrics.jensen_shannon(
+        m[kept], m[lost], edges, w[kept], w[lost], n_bootstrap=n_bootstrap, seed=seed
+    )
+    return Sculpting(divergence, cut, passed)

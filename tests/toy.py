@@ -1,14 +1,13 @@
-"""Toy jets in the layout of JetClass, for the tests of this folder and of the experiments."""
+"""Toy jets in the layout of JetClass, for tests of jets and of the experiments."""
 
 import numpy as np
-import pytest
 
 from hepjax import lorentz
 from hepjax.io import root
 from hepjax.jets import data
 
 
-def toy(n=40, seed=0, events=True):
+def jets(n=40, seed=0, events=True):
     """Random jets of massless particles; tops are wider than QCD jets and have more particles.
 
     Returns root.Columns and the label [jet], 1 = top.
@@ -37,9 +36,9 @@ def toy(n=40, seed=0, events=True):
     parts |= {f"part_{c}": (pid == i).astype(np.float32) for i, c in enumerate(data.PID)}
     for name in ("charge", "d0val", "d0err", "dzval", "dzerr"):
         parts[f"part_{name}"] = rng.normal(0, 2, len(jet))
-    jets = {f"label_{c}": np.zeros(n, np.float32) for c in data.CLASSES}
-    jets["label_QCD"], jets["label_Tbqq"] = (label == 0) * 1.0, (label == 1) * 1.0
-    jets |= {
+    flat = {f"label_{c}": np.zeros(n, np.float32) for c in data.CLASSES}
+    flat["label_QCD"], flat["label_Tbqq"] = (label == 0) * 1.0, (label == 1) * 1.0
+    flat |= {
         "jet_pt": lorentz.pt(total),
         "jet_eta": lorentz.eta(total),
         "jet_phi": lorentz.phi(total),
@@ -49,13 +48,7 @@ def toy(n=40, seed=0, events=True):
         "jet_sdmass": 0.9 * lorentz.mass(total),
     }
     particles = {name: x.astype(np.float32) for name, x in parts.items()}
-    flat = {name: np.asarray(x).astype(np.float32) for name, x in jets.items()}
+    flat = {name: np.asarray(x).astype(np.float32) for name, x in flat.items()}
     if events:
         flat["event_number"] = np.arange(n) // 2
     return root.Columns(particles, offsets, flat), label
-
-
-@pytest.fixture(scope="session")
-def toy_columns():
-    """The function toy(n, seed, events) -> (columns, label)."""
-    return toy

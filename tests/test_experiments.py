@@ -1,0 +1,137 @@
+"""Each experiment's main with a tiny config: the run folder, the keys, resume and prediction."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hepjax import runs
+from hepjax.io import root
+
+ROOT = Path(__file__).parent.parent
+KEYS = {"auc", "auc_error", "auc_bdt", "auc_bdt_error", "rejection_30", "rejection_30_error"}
+KEYS |= {"n_train", "n_test", "seconds"}
+
+
+def files_of(run):
+    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.smoke
+def test_jets_top_leaves_a_whole_run_folder(tiny_run):
+    found = files_of(tiny_run)
+    assert {"config.json", "versions.json", "metrics.jsonl", "metrics.json"} <= found
+    plots = {"roc", "rejection", "scores", "efficiency", "confusion", "mass_sculpting", "history"}
+    assert {f"plots/{name}.png" for name in plots} <= found
+    results = json.loads((tiny_run / "metrics.json").read_text())
+    assert results.keys() >= KEYS
+    assert 0.5 < results["auc"] <= 1
+    assert results["n_train"] + results["n_test"] < 400
+    assert any("checkpoints" in name for name in found)
+
+
+def test_jets_top_predicts_with_all_observers(tiny_run, jets_top, tiny_file, tmp_path):
+    config = jets_top.Config(out=tmp_path / "scores", predict=(tiny_file,), from_run=tiny_run)
+    (written,) = jets_top.main(config)["written"]
+    before, after = root.read_jetclass(tiny_file), root.read_jetclass(written)
+    assert set(before.jets) | {"score_QCD", "score_Tbqq"} == set(after.jets)
+    np.testing.assert_array_equal(before.particles["part_px"], after.particles["part_px"])
+    total = after.jets["score_QCD"] + after.jets["score_Tbqq"]
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+    tops = after.jets["label_Tbqq"] == 1
+    assert after.jets["score_Tbqq"][tops].mean() > after.jets["score_Tbqq"][~tops].mean()
+
+
+def test_jets_top_resumes_only_the_same_run(tiny_run, jets_top, tiny_config):
+    with pytest.raises(ValueError, match="holds a run already"):
+        jets_top.main(tiny_config)
+    with pytest.raises(ValueError, match="seed: 0 -> 1"):
+        jets_top.main(dataclasses.replace(tiny_config, resume=True, seed=1))
+
+
+def test_jets_top_without_a_run_to_predict_from(jets_top, tiny_file):
+    with pytest.raises(ValueError, match="--from RUN"):
+        jets_top.main(jets_top.Config(predict=(tiny_file,)))
+
+
+@pytest.mark.parametrize("model", ["particlenet", "pfn"])
+def test_jets_top_trains_other_models(jets_top, tiny_config, tmp_path, model):
+    config = dataclasses.replace(tiny_config, model=model, out=tmp_path / "run", n_epochs=1)
+    assert 0 < jets_top.main(config)["auc"] <= 1
+
+
+def pretrained_folder(hepjax_data, tmp_path, n):
+    folder = tmp_path / "jets"
+    folder.mkdir()
+    for name in ("pf_vectors", "labels"):
+        np.save(folder / f"tl_{name}.npy", np.load(hepjax_data / "jets" / f"tl_{name}.npy")[:n])
+    return folder
+
+
+def test_jets_pretrained(load_experiment, hepjax_data, tmp_path):
+    """The official network on real jets, without training: torch's logits, and its AUC."""
+    experiment = load_experiment("jets_pretrained")
+    n = 200
+    folder = pretrained_folder(hepjax_data, tmp_path, n)
+    weights = hepjax_data / "jets" / "ParticleNet_kin.pt"
+    results = experiment.main(experiment.Config(weights, folder, out=tmp_path / "run"))
+    logits = np.load(hepjax_data / "jets" / "ParticleNet_kin_tl_logits.npy")[:n]
+    expected = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    np.testing.assert_allclose(np.load(tmp_path / "run" / "scores.npy"), expected, atol=1e-4)
+    assert results["n_jets"] == n
+    assert results["auc"] > 0.96
+
+
+def test_jets_pretrained_asks_for_a_name(load_experiment, tmp_path):
+    experiment = load_experiment("jets_pretrained")
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}_pf_vectors.npy", np.ones((3, 4, 5)))
+        np.save(tmp_path / f"{name}_labels.npy", np.ones(3))
+    with pytest.raises(ValueError, match=r"\['a', 'b'\]"):
+        experiment.read(experiment.Config(jets=tmp_path))
+    np.save(tmp_path / "a_labels.npy", np.ones(2))
+    with pytest.raises(ValueError, match=r"labels \[jet\]"):
+        experiment.read(experiment.Config(jets=tmp_path, name="a"))
+
+
+def test_benchmark_of_loading(load_experiment, tiny_file, tmp_path):
+    benchmark = load_experiment("benchmarks/loading")
+    results = benchmark.main(benchmark.Config(tiny_file, tmp_path / "run", repeats=2, n_jets=200))
+    assert results["ratio"] > 0
+    assert results["n_compilations"] <= 6
+    assert (tmp_path / "run" / "plots" / "loading.png").exists()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_every_experiment_has_a_header_and_takes_out_and_seed(path, load_experiment):
+    module = load_experiment(str(path.relative_to(ROOT / "experiments").with_suffix("")))
+    for word in ("Paper:", "Command:", "Cost:", "Expected:"):
+        assert word in module.__doc__
+    fields = {field.name for field in dataclasses.fields(module.Config)}
+    assert {"out", "seed"} <= fields
+    assert module.Config.__dataclass_params__.frozen
+
+
+def test_help_teaches():
+    done = subprocess.run(
+        [sys.executable, ROOT / "experiments" / "jets_top.py", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("--data", "--model", "--quick", "--full", "--predict", "--from", "Cost:"):
+        assert word in done.stdout
+
+
+def test_metrics_json_is_what_main_returned(tiny_run):
+    results = json.loads((tiny_run / "metrics.json").read_text())
+    assert results["n_parameters"] > 0
+    steps = [line["step"] for line in runs.read(tiny_run) if line["split"] == "validation"]
+    assert len(steps) == 2
