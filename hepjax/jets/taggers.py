@@ -9,7 +9,6 @@ with its best parameters, averaged as they were evaluated; `score` applies it to
 'function'
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 

@@ -1,9 +1,10 @@
 """A model is three pure functions, whatever library its layers are written in.
 
-Dropout and batch norm make a network differ between training and evaluation. Here that difference is in the arguments: `train`
-and `key` go in, and what batch norm learns of a batch comes out as sums that add over micro-batches and devices
-(`hepjax.nn.norm.update` turns them into running statistics, once a step). `from_linen` adapts a flax.linen module whose
-`__call__(*inputs, train)` follows that contract; nothing else in hepjax knows flax.
+Dropout and batch norm make a network differ between training and evaluation. Here that difference
+is in the arguments: `train` and `key` go in, and what batch norm learns of a batch comes out as
+sums that add over micro-batches and devices (`hepjax.nn.norm.update` turns them into running
+statistics, once a step). `from_linen` adapts a flax.linen module whose `__call__(*inputs, train)`
+follows that contract; nothing else in hepjax knows flax.
 
 >>> import flax.linen as linen, jax, jax.numpy as jnp
 >>> class Line(linen.Module):
@@ -27,9 +28,9 @@ Variables = Mapping[str, Any]
 class Model(NamedTuple):
     """A network as pure functions.
 
-    init(key, *inputs) -> variables; apply(variables, *inputs, train=False, key=None) -> output; apply_train(variables,
-    *inputs, key=None) -> (output, batch_sums), the sums {} for models without batch norm. key: for dropout, needed when
-    training with it.
+    init(key, *inputs) -> variables; apply(variables, *inputs, train=False, key=None) -> output;
+    apply_train(variables, *inputs, key=None) -> (output, batch_sums), the sums {} for models
+    without batch norm. key: for dropout, needed when training with it.
     """
 
     init: Callable[..., Variables]
@@ -49,7 +50,7 @@ def from_linen(module: linen.Module) -> Model:
 
     def apply_train(variables: Variables, *inputs: Any, key: Any = None) -> tuple[Any, Mapping]:
         out, new = module.apply(variables, *inputs, train=True, rngs=_rngs(key), mutable=[SUMS])
-        return out, new.get(SUMS, {})
+        return out, dict(new).get(SUMS, {})
 
     return Model(init, apply, apply_train)
 

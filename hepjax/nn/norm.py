@@ -1,12 +1,15 @@
-"""Batch norm over the real entries of padded batches.
+"""Batch norm over the real entries of padded batches, and layer norm.
 
-Padding that enters a mean shifts it, by an amount that depends on the batch; so every statistic here is over the entries whose
-mask is True, on all devices together. In training the layers normalise with the statistics of the batch and emit additive sums
-(count, total, total of squares) into the collection "batch_sums"; the running statistics "batch_stats", which evaluation uses,
-are not touched inside: `update` moves them once a step, with the sums of all micro-batches and devices.
+Padding that enters a mean shifts it, by an amount that depends on the batch; so every statistic of
+batch norm here is over the entries whose mask is True, on all devices together. In training
+`MaskedBatchNorm` normalises with the statistics of the batch and emits additive sums (count, total,
+total of squares) into the collection "batch_sums"; the running statistics "batch_stats", which
+evaluation uses, are not touched inside: `update` moves them once a step, with the sums of all
+micro-batches and devices.
 
-`MaskedBatchNorm` is the plain layer. `NormedDense` is a dense layer and the batch norm behind it in one: mean and variance of
-W x + b follow from the first two moments of x, one small matrix, so that a wide tensor is never read again to normalise it.
+`standardise` is layer norm without its factors, `LayerNorm` has them, and `NormedDense` is layer
+norm and the dense layer behind it in one, with the factors multiplied into the kernel: fewer passes
+over the activations, forwards and backwards.
 
 >>> import jax, jax.numpy as jnp
 >>> x, mask = jnp.array([[1.0], [3.0], [99.0]]), jnp.array([True, True, False])
@@ -23,84 +26,114 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
+from hepjax.nn import mlp
+
+EPSILON = 1e-5
+"""Added to variances, as in torch."""
+
 MOMENTUM = 0.1
 """Weight of a new batch in the running statistics, as torch's batch norm has it."""
 
 
 class MaskedBatchNorm(linen.Module):
-    """Batch norm of x [..., feature] over the entries where mask [...] is True (arXiv:1502.03167).
+    """Batch norm of x over the entries where the mask is True (arXiv:1502.03167).
 
-    Mean and biased variance are found in two passes in float32. axis_name: the axis of pmap to sum over, None under jit.
+    Mean and biased variance are found in two passes in float32. feature_axis: of x, the last one or
+    0; axis_name: the axis of pmap to sum over, None under jit.
     """
 
-    epsilon: float = 1e-5
+    feature_axis: int = -1
     axis_name: str | None = None
     dtype: Any = None
 
     @linen.compact
     def __call__(self, x: jax.Array, mask: jax.Array, train: bool = False) -> jax.Array:
-        """Normalise x; values where mask is False come out finite and mean nothing."""
-        if mask.shape != x.shape[:-1]:
-            raise ValueError(f"mask: expected shape {x.shape[:-1]}, found {mask.shape}")
-        n_features = x.shape[-1]
-        scale = self.param("scale", linen.initializers.ones, (n_features,))
-        bias = self.param("bias", linen.initializers.zeros, (n_features,))
+        """Normalise x [..., feature] by mask [...]; what is masked comes out finite, no more."""
+        axis = self.feature_axis % x.ndim
+        axes = tuple(k for k in range(x.ndim) if k != axis)
+        if mask.shape != tuple(x.shape[k] for k in axes):
+            raise ValueError(
+                f"mask: expected the shape of x {x.shape} less axis {axis}, found {mask.shape}"
+            )
+        n_features = x.shape[axis]
+        scale, bias = factors(self, n_features)
         mean, var = _running(self, n_features)
-        wide = jnp.where(mask[..., None], x, 0).astype(_at_least_float32(x.dtype))
+        real = jnp.expand_dims(mask, axis)
+        wide = jnp.where(real, x, 0).astype(_at_least_float32(x.dtype))
         if train:
-            axes = tuple(range(x.ndim - 1))
             count = mask.sum(dtype=wide.dtype)
             total = wide.sum(axes)
             n = jnp.maximum(_psum(count, self.axis_name), 1)
             mean = _psum(total, self.axis_name) / n
-            centred = jnp.where(mask[..., None], wide - mean, 0)
-            var = _psum((centred**2).sum(axes), self.axis_name) / n
-            _emit(self, count, total, (wide**2).sum(axes))
-        factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        return ((wide - mean) * factor + bias).astype(self.dtype or x.dtype)
+            centre = jnp.expand_dims(mean, axes)
+            spread = jnp.where(real, (wide - centre) ** 2, 0).sum(axes)
+            var = _psum(spread, self.axis_name) / n
+            _emit(self, count, total, spread + 2 * mean * total - count * mean**2)
+        factor = scale * jax.lax.rsqrt(var + EPSILON)
+        out = (wide - jnp.expand_dims(mean, axes)) * jnp.expand_dims(factor, axes)
+        return (out + jnp.expand_dims(bias, axes)).astype(self.dtype or x.dtype)
+
+
+@jax.custom_vjp
+def standardise(x: jax.Array) -> jax.Array:
+    """Bring each vector x [..., feature] to mean 0 and variance 1, up to EPSILON
+    (arXiv:1607.06450).
+    """
+    return _standardise(x)[0]
+
+
+def _standardise(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    wide = x.astype(_at_least_float32(x.dtype))
+    centred = wide - wide.mean(-1, keepdims=True)
+    inverse = jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + EPSILON)
+    out = (centred * inverse).astype(x.dtype)
+    return out, (out, inverse)
+
+
+def _standardise_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array]:
+    out, inverse = (x.astype(_at_least_float32(x.dtype)) for x in saved)
+    wide = gradient.astype(out.dtype)
+    along = (wide * out).mean(-1, keepdims=True)
+    change = (wide - wide.mean(-1, keepdims=True) - out * along) * inverse
+    return (change.astype(gradient.dtype),)
+
+
+standardise.defvjp(_standardise, _standardise_backward)
+
+
+def standardise_dense(
+    x: jax.Array, scale: jax.Array, shift: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any
+) -> jax.Array:
+    """Apply layer norm with scale and shift [feature], then kernel [feature, out] and bias [out]."""
+    dtype = dtype or x.dtype
+    out = mlp.matmul(standardise(x).astype(dtype), (scale[:, None] * kernel).astype(dtype))
+    return out + (shift @ kernel + bias).astype(dtype)
+
+
+class LayerNorm(linen.Module):
+    """Layer norm of x [..., feature], with a scale and a bias a feature."""
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalise each vector."""
+        scale, bias = factors(self, x.shape[-1])
+        return standardise(x) * scale.astype(x.dtype) + bias.astype(x.dtype)
 
 
 class NormedDense(linen.Module):
-    """A dense layer and masked batch norm of its output, on x [channel, entry] -> [features, entry].
-
-    x must be 0 where mask [entry] is False. In training the statistics of y = W x + b come from the moments of x over the
-    real entries: mean_y = W mean_x + b and var_y = diag(W cov_x W^T), float32. Channels lead, since sums along the many
-    entries are then contiguous. use_bias: b, which only evaluation sees; the norm takes it out in training.
-    """
+    """Layer norm of x [..., feature], then a dense layer, [..., features]; dtype: of the product."""
 
     features: int
-    epsilon: float = 1e-5
-    use_bias: bool = True
-    axis_name: str | None = None
     dtype: Any = None
     kernel_init: Any = linen.initializers.lecun_normal()
 
     @linen.compact
-    def __call__(self, x: jax.Array, mask: jax.Array, train: bool = False) -> jax.Array:
-        """Map and normalise x; values where mask is False come out finite and mean nothing."""
-        kernel = self.param("kernel", self.kernel_init, (x.shape[0], self.features))
-        bias = jnp.zeros((self.features,), kernel.dtype)
-        if self.use_bias:
-            bias = self.param("bias", linen.initializers.zeros, (self.features,))
-        scale = self.param("scale", linen.initializers.ones, (self.features,))
-        shift = self.param("shift", linen.initializers.zeros, (self.features,))
-        mean, var = _running(self, self.features)
-        if train:
-            wide = _at_least_float32(x.dtype)
-            count, total = mask.sum(dtype=wide), x.sum(1, dtype=wide)
-            moments = _matmul(x, x, (1, 1), wide, exact=True)
-            n = jnp.maximum(_psum(count, self.axis_name), 1)
-            centre = _psum(total, self.axis_name) / n
-            cov = _psum(moments, self.axis_name) / n - jnp.outer(centre, centre)
-            mean = centre @ kernel + bias
-            var = jnp.maximum(((cov @ kernel) * kernel).sum(0), 0)
-            local = total @ kernel
-            squares = ((moments @ kernel) * kernel).sum(0) + 2 * bias * local + count * bias**2
-            _emit(self, count, local + count * bias, squares)
-        factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        dtype = self.dtype or x.dtype
-        y = _matmul((kernel * factor).astype(dtype), x.astype(dtype), (0, 0), dtype)
-        return y + ((bias - mean) * factor + shift).astype(dtype)[:, None]
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalise each vector and map it."""
+        scale, shift = factors(self, x.shape[-1], "norm_")
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", linen.initializers.zeros, (self.features,))
+        return standardise_dense(x, scale, shift, kernel, bias, self.dtype)
 
 
 def update(
@@ -108,9 +141,10 @@ def update(
 ) -> dict[str, Any]:
     """Move the running statistics towards those of a batch.
 
-    batch_stats: nested {name: {"mean", "var"}}; batch_sums: the same names with {"count", "total", "total_of_squares"}, summed
-    over micro-batches and devices. The variance moves towards the unbiased one, as in torch; fewer than two entries change
-    nothing. Raises ValueError for sums of a layer without statistics.
+    batch_stats: nested {name: {"mean", "var"}}; batch_sums: the same names with {"count", "total",
+    "total_of_squares"}, summed over micro-batches and devices. The variance moves towards the
+    unbiased one, as in torch; fewer than two entries change nothing. Raises ValueError for sums of
+    a layer without statistics.
     """
     unknown = set(batch_sums) - set(batch_stats)
     if unknown:
@@ -135,7 +169,15 @@ def _moved(old: Mapping[str, Any], sums: Mapping[str, Any], momentum: float) -> 
     }
 
 
+def factors(module: linen.Module, n_features: int, prefix: str = "") -> tuple[jax.Array, jax.Array]:
+    scale = module.param(f"{prefix}scale", linen.initializers.ones, (n_features,))
+    return scale, module.param(f"{prefix}bias", linen.initializers.zeros, (n_features,))
+
+
 def _running(module: linen.Module, n_features: int) -> tuple[jax.Array, jax.Array]:
+    stored = module.has_variable("batch_stats", "mean")
+    if not stored and not module.is_mutable_collection("batch_stats"):
+        return jnp.zeros(n_features), jnp.ones(n_features)  # training needs none
     mean = module.variable("batch_stats", "mean", jnp.zeros, (n_features,))
     var = module.variable("batch_stats", "var", jnp.ones, (n_features,))
     return mean.value, var.value
@@ -154,9 +196,3 @@ def _psum(value: jax.Array, axis_name: str | None) -> jax.Array:
 
 def _at_least_float32(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
-
-
-def _matmul(a: jax.Array, b: jax.Array, axes: tuple[int, int], dtype: Any, exact: bool = False) -> jax.Array:
-    precision = jax.lax.Precision.HIGHEST if exact else None
-    numbers = (((axes[0],), (axes[1],)), ((), ()))
-    return jax.lax.dot_general(a, b, numbers, precision=precision, preferred_element_type=dtype)

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 
 
 def total(x: jax.Array, mask: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-    """Sum x [set, item, feature] over items where mask [set, item] is True, times weight [set, item]: [set, feature]."""
+    """Sum x [set, item, feature] over items where mask [set, item] is True, times weight [set,
+    item]: [set, feature].
+    """
     if mask.shape != x.shape[:-1]:
         raise ValueError(f"mask: expected shape {x.shape[:-1]}, found {mask.shape}")
     wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -25,6 +27,8 @@ def total(x: jax.Array, mask: jax.Array, weight: jax.Array | None = None) -> jax
 
 
 def mean(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Average x [set, item, feature] over items where mask [set, item] is True: [set, feature], 0 of nothing."""
+    """Average x [set, item, feature] over items where mask [set, item] is True: [set, feature], 0
+    of nothing.
+    """
     count = jnp.maximum(mask.sum(-1, dtype=jnp.promote_types(x.dtype, jnp.float32)), 1)
     return (total(x, mask) / count[..., None]).astype(x.dtype)
