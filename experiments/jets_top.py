@@ -9,10 +9,12 @@ Without --data it generates top and QCD jets and keeps them under --samples; wit
 files in the JetClass layout. --predict FILES --from RUN scores files with a run that is done.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import optax
@@ -35,6 +37,7 @@ class Config:
     size: taggers.Size = "small"
     features: data.FeatureSet = "full"
     seed: int = 0  # of the network and the order of its data
+    phase_space: Literal["top_landscape", "jetclass"] = "top_landscape"
     n_jets: int = 200_000  # to generate
     data_seed: int = 1  # of the generated sample and its split
     samples: Path = Path("runs/samples")  # where generated jets are kept
@@ -68,7 +71,10 @@ def main(config: Config) -> dict[str, Any]:
     run = runs.create(
         config.out, config, resume=config.resume, ignore=("resume", "devices", "mode")
     )
-    columns = root.read_jetclass(config.data or sample(config), skip_bad=config.skip_bad)
+    files = config.data or generator.cached(
+        config.samples, config.n_jets, config.data_seed, name=config.phase_space
+    )
+    columns = root.read_jetclass(files, skip_bad=config.skip_bad)
     jets = data.select(data.from_columns(columns), CLASSES)
     parts = data.split(jets, (0.7, 0.1, 0.2), config.data_seed)
     fit(config, run, *parts[:2])
@@ -87,14 +93,6 @@ def main(config: Config) -> dict[str, Any]:
             "seconds": time.monotonic() - began,
         },
     )
-
-
-def sample(config: Config) -> Path:
-    """Generate the top and QCD jets of this size and seed, unless they are there already."""
-    path = config.samples / f"top_landscape_{config.n_jets}_{config.data_seed}.root"
-    if not path.exists():
-        root.write_jetclass(path, generator.top_tagging_sample(config.n_jets, config.data_seed))
-    return path
 
 
 def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.RaggedJets) -> None:

@@ -20,7 +20,7 @@ which the trees treat as a value of its own.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,14 +41,9 @@ GRID = tuple(
 )
 
 
-class HasJets(Protocol):
-    """What `variables` needs of `io.root.Columns`."""
-
-    @property
-    def jets(self) -> Mapping[str, np.ndarray]: ...  # name -> [jet]
-
-
 class BoostedTrees(NamedTuple):
+    """Grown trees, the settings chosen for them, and how they did on the validation jets."""
+
     model: Any  # scikit-learn's HistGradientBoostingClassifier
     settings: dict[str, float]  # chosen, and n_iterations where it stopped
     validation_auc: metrics.Value  # of the choice: a little high, as the largest of several is
@@ -66,20 +61,20 @@ def _mass(jets: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.sqrt(np.maximum(squared, 0))
 
 
-def variables(columns: HasJets) -> tuple[np.ndarray, tuple[str, ...]]:
+def variables(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Jet mass, tau21, tau32 and number of constituents: [jet, 4], and their names.
 
-    columns: a table whose `jets` holds jet_pt, jet_energy (GeV), jet_eta, jet_nparticles and
-    jet_tau1 to jet_tau3, [jet] each. ValueError that names missing columns, or the column and
-    entry of a NaN.
+    columns: name -> [jet], with jet_pt, jet_energy (GeV), jet_eta, jet_nparticles and jet_tau1 to
+    jet_tau3 (io.root.Columns.jets, or the observers of a sample). ValueError that names missing
+    columns, or the column and entry of a NaN.
     """
-    missing = [name for name in COLUMNS if name not in columns.jets]
+    missing = [name for name in COLUMNS if name not in columns]
     if missing:
         hint = "; substructure.nsubjettiness computes jet_tau*" if "tau" in str(missing) else ""
         counting.fail("columns", f"no {', '.join(missing)}", ", ".join(COLUMNS) + hint)
     jets = {}
     for name in COLUMNS:
-        jets[name] = counting.finite(name, counting.read(name, columns.jets[name], axes="[jet]"))
+        jets[name] = counting.finite(name, counting.read(name, columns[name], axes="[jet]"))
     tau1, tau2, tau3 = (jets[f"jet_tau{n}"] for n in (1, 2, 3))
     tau21, tau32 = (
         np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
@@ -155,3 +150,12 @@ def scores(trees: BoostedTrees, x: ArrayLike, *, threads: int = 1) -> np.ndarray
         counting.fail("x", f"{x.shape[1]} variables", f"{trees.model.n_features_in_}")
     with threadpool_limits(limits=threads, user_api="openmp"):
         return trees.model.predict_proba(x)[:, 1]
+
+
+def reference(train: Any, validation: Any, test: Any, *, seed: int) -> np.ndarray:
+    """Grow trees on a training sample, tuned on a validation sample; score a test sample [jet].
+
+    train, validation, test: jets.data.RaggedJets of signal (label 1) and background (label 0).
+    """
+    x = [variables(sample.observers)[0] for sample in (train, validation, test)]
+    return scores(fit(x[0], train.label, x[1], validation.label, seed=seed), x[2])

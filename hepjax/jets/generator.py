@@ -20,6 +20,7 @@ import contextlib
 import importlib.util
 import os
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -77,9 +78,9 @@ def generate(
 
     Top jets hold a top with b and both quarks of the W within the jet radius of the jet axis; QCD
     jets are the jets of the two hardest regions of an event. `seed` is 0 or more; `detector` is the
-    one of the phase space if None; `workers` processes share the work, as many as there are cores if
-    None. `regions_per_task` is part of the definition of the sample. `progress` shows a bar on a
-    terminal, plain lines otherwise. Momenta in GeV, lengths in mm, float32.
+    one of the phase space if None; `workers` processes share the work, as many as there are cores
+    if None. `regions_per_task` is part of the definition of the sample. `progress` shows a bar on
+    a terminal, plain lines otherwise. Momenta in GeV, lengths in mm, float32.
 
     Raises ValueError for arguments that make no sense, ImportError without Pythia or FastJet, and
     RuntimeError where a worker fails.
@@ -110,6 +111,20 @@ def top_tagging_sample(
     jets = root.concatenate(_run(share, *options, workers, progress))
     order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(PROCESSES), 0)))
     return root.take(jets, order.permutation(n_jets))
+
+
+def cached(folder: Path, n_jets: int, seed: int, *, name: str = "top_landscape") -> Path:
+    """Give the ROOT file of a `top_tagging_sample`, generating it unless the folder has it."""
+    from hepjax.io import root
+
+    space = {"top_landscape": TOP_LANDSCAPE, "jetclass": JETCLASS}.get(name)
+    if space is None:
+        raise ValueError(f"name must be 'top_landscape' or 'jetclass', found {name!r}")
+    path = Path(folder) / f"{name}_{n_jets}_{seed}.root"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        root.write_jetclass(path, top_tagging_sample(n_jets, seed, phase_space=space))
+    return path
 
 
 def make_jets(task: Task) -> Piece:

@@ -44,7 +44,8 @@ class ParticleNet(linen.Module):
 
     @linen.compact
     def __call__(self, inputs: data.Inputs, train: bool = False) -> jax.Array:
-        """Compute logits [jet, n_classes], float32; statistics are over real particles and edges."""
+        """Compute logits [jet, n_classes], float32; statistics are over real particles and edges.
+        """
         mask = inputs.mask
         kept = mask[..., None]
         features = jnp.where(kept, inputs.features, 0)

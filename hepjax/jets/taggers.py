@@ -1,7 +1,8 @@
 """Taggers by name and size, and back from a run folder to a tagger that scores jets.
 
 `build` gives a network of the published or of a small size; `restore` rebuilds the one of a run
-with its best parameters, averaged as they were evaluated; `score` applies it to jets in order, `score_file` to a file.
+with its best parameters, averaged as they were evaluated; `score` applies it to jets in order,
+`score_file` to a file.
 
 >>> import jax
 >>> tagger = build("pfn", "small", n_classes=2)

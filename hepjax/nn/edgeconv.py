@@ -80,7 +80,8 @@ class EdgeConv(linen.Module):
         return linen.Dense(width, use_bias=False, dtype=self.dtype, name=name)
 
     def _first(self, x: jax.Array, neighbours: jax.Array) -> jax.Array:
-        """Apply W [x_i, x_j - x_i] as (W_a - W_b) x_i + W_b x_j, edges [jet, particle, k, width]."""
+        """Apply W [x_i, x_j - x_i] as (W_a - W_b) x_i + W_b x_j, edges [jet, particle, k, width].
+        """
         n_features, width = x.shape[-1], self.widths[0]
         init = linen.initializers.lecun_normal()
         kernel = self.param("dense_0", init, (2 * n_features, width))

@@ -46,7 +46,7 @@ def trees():
 
 
 def test_variables_of_a_top_and_of_a_single_particle():
-    x, names = boosted_trees.variables(columns())
+    x, names = boosted_trees.variables(columns().jets)
     np.testing.assert_allclose(x[0], [173, 0.5, 0.4, 60], rtol=2e-5)
     assert x[1, 0] < 1.5  # the rounding of float32 at E = 1.9 TeV
     np.testing.assert_array_equal(x[1, 1:], [np.nan, np.nan, 1])
@@ -65,12 +65,12 @@ def test_variables_of_a_top_and_of_a_single_particle():
 )
 def test_bad_columns_are_named(changes, names):
     with pytest.raises(ValueError, match=names):
-        boosted_trees.variables(columns(**changes))
+        boosted_trees.variables(columns(**changes).jets)
 
 
 def test_missing_energy_gives_no_hint_of_nsubjettiness():
     with pytest.raises(ValueError) as error:
-        boosted_trees.variables(columns(jet_energy=None))
+        boosted_trees.variables(columns(jet_energy=None).jets)
     assert "substructure" not in str(error.value)
 
 
