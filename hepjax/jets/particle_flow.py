@@ -1,17 +1,17 @@
-"""Deep sets of particles: particle flow and energy flow networks (arXiv:1810.05165).
+"""Particle-flow and energy-flow networks: a jet as a sum over its particles (arXiv:1810.05165).
 
-A jet is an unordered set, and a function of a set is F(sum_i Phi(particle_i)). The particle flow
-network (PFN) gives Phi all features of a particle; the energy flow network (EFN) gives it the
-direction alone and weighs the sum by the particle's share z of the jet's pt, so that the output
-does not change when a particle splits in two collinear ones or a soft one is added: it is infrared
-and collinear safe. In order: `PFN`, `EFN`, and small versions of both for two CPU cores.
+Both map each particle by a network Phi, sum over the particles, and map the sum by a network F. The
+particle-flow network (PFN) gives Phi all features. The energy-flow network (EFN) gives it the
+direction alone and weighs the sum by the particle's share z of the transverse momentum, sum_i z_i
+Phi(p_i): it does not change when a particle splits in two of the same direction or when a particle
+of no momentum is added, which makes it infrared and collinear safe.
 
 >>> import jax, jax.numpy as jnp
 >>> from hepjax.jets import data
 >>> from hepjax.nn import model
 >>> inputs = data.Inputs(*(jnp.ones((2, 8, n)) for n in (7, 2, 4)), jnp.ones((2, 8), bool))
->>> net = model.from_linen(small_pfn(n_classes=2))
->>> net.apply(net.init(jax.random.key(0), inputs), inputs).shape
+>>> pfn = model.from_linen(PFN(n_classes=2))
+>>> pfn.apply(pfn.init(jax.random.key(0), inputs), inputs).shape
 (2, 2)
 """
 
@@ -23,19 +23,20 @@ import jax.numpy as jnp
 
 from hepjax import lorentz
 from hepjax.jets import data
-from hepjax.nn import norm
+from hepjax.nn import mlp, norm, sets
 
 
 class PFN(linen.Module):
-    """Particle flow network: class logits [jet, n_classes] of Inputs.
+    """Class logits [jet, n_classes] of Inputs by the particle-flow network.
 
-    particle_widths: of Phi; jet_widths: of F; axis_name: pmap's axis; dtype: of matrix products.
-    The features pass a masked batch norm first, which the paper's do not.
+    phi: widths of the layers on particles; hidden: of those on the sum; dropout: on the latter;
+    axis_name: pmap's axis; dtype: of matrix products, None for that of the inputs.
     """
 
     n_classes: int
-    particle_widths: tuple[int, ...] = (128, 128, 128)
-    jet_widths: tuple[int, ...] = (128, 128, 128)
+    phi: tuple[int, ...] = (128, 128, 128)
+    hidden: tuple[int, ...] = (128, 128, 128)
+    dropout: float = 0.0
     axis_name: str | None = None
     dtype: Any = None
 
@@ -44,24 +45,22 @@ class PFN(linen.Module):
         """Compute logits [jet, n_classes], float32."""
         mask = inputs.mask
         x = jnp.where(mask[..., None], inputs.features, 0)
-        x = norm.MaskedBatchNorm(axis_name=self.axis_name, name="norm")(x, mask, train)
-        x = layers(x, self.particle_widths, self.dtype, "particle")
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        pooled = jnp.where(mask[..., None], x.astype(wide), 0).sum(-2)
-        x = layers(pooled, self.jet_widths, self.dtype, "jet")
-        return linen.Dense(self.n_classes, name="head")(x.astype(wide))
+        x = norm.MaskedBatchNorm(-1, self.axis_name, name="norm")(x, mask, train)
+        x = mlp.MLP(self.phi, activate_last=True, dtype=self.dtype, name="phi")(x)
+        return _head(self, sets.total(_wide(x), mask), train)
 
 
 class EFN(linen.Module):
-    """Energy flow network: class logits [jet, n_classes] of Inputs, infrared and collinear safe.
+    """Class logits [jet, n_classes] of Inputs by the energy-flow network.
 
-    particle_widths: of Phi, whose inputs are (deta, dphi); jet_widths: of F; dtype: of matrix
-    products; axis_name: not used, there is no batch norm, which would not be collinear safe.
+    Only points and p4 are used. The fields are those of PFN; axis_name changes nothing, since
+    there is no batch norm.
     """
 
     n_classes: int
-    particle_widths: tuple[int, ...] = (128, 128, 128)
-    jet_widths: tuple[int, ...] = (128, 128, 128)
+    phi: tuple[int, ...] = (128, 128, 128)
+    hidden: tuple[int, ...] = (128, 128, 128)
+    dropout: float = 0.0
     axis_name: str | None = None
     dtype: Any = None
 
@@ -69,29 +68,28 @@ class EFN(linen.Module):
     def __call__(self, inputs: data.Inputs, train: bool = False) -> jax.Array:
         """Compute logits [jet, n_classes], float32."""
         mask = inputs.mask
-        kept = mask[..., None]
-        pt = jnp.where(mask, lorentz.pt(jnp.where(kept, inputs.p4, 0)), 0)
+        pt = lorentz.pt(jnp.where(mask[..., None], inputs.p4, 0))
         total = pt.sum(-1, keepdims=True)
         share = pt / jnp.where(total > 0, total, 1)
-        x = layers(jnp.where(kept, inputs.points, 0), self.particle_widths, self.dtype, "particle")
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        pooled = (share[..., None] * x.astype(wide)).sum(-2)
-        x = layers(pooled, self.jet_widths, self.dtype, "jet")
-        return linen.Dense(self.n_classes, name="head")(x.astype(wide))
+        points = jnp.where(mask[..., None], inputs.points, 0)
+        x = mlp.MLP(self.phi, activate_last=True, dtype=self.dtype, name="phi")(points)
+        return _head(self, sets.total(_wide(x), mask, share), train)
 
 
 def small_pfn(n_classes: int, **fields: Any) -> PFN:
-    """Configure a PFN for two CPU cores: widths 48, 48 and 48, 48."""
-    return PFN(n_classes, **{"particle_widths": (48, 48), "jet_widths": (48, 48), **fields})
+    """Configure a PFN of width 64, with two layers on particles and one on the sum."""
+    return PFN(n_classes, **{"phi": (64, 64), "hidden": (64,), **fields})
 
 
 def small_efn(n_classes: int, **fields: Any) -> EFN:
-    """Configure an EFN for two CPU cores: widths 48, 48 and 48, 48."""
-    return EFN(n_classes, **{"particle_widths": (48, 48), "jet_widths": (48, 48), **fields})
+    """Configure an EFN of width 64, with two layers on particles and one on the sum."""
+    return EFN(n_classes, **{"phi": (64, 64), "hidden": (64,), **fields})
 
 
-def layers(x: jax.Array, widths: tuple[int, ...], dtype: Any, name: str) -> jax.Array:
-    """Apply dense layers with ReLU to the last axis; to be called in a linen module."""
-    for i, width in enumerate(widths):
-        x = jax.nn.relu(linen.Dense(width, dtype=dtype, name=f"{name}_{i}")(x))
-    return x
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _head(module: Any, x: jax.Array, train: bool) -> jax.Array:
+    widths = (*module.hidden, module.n_classes)
+    return mlp.MLP(widths, dropout=module.dropout, name="head")(x, train)

@@ -252,15 +252,15 @@ def _make_veto(process: Process, phase_space: PhaseSpace):
     import pythia8mc
 
     near = functools.partial(_near_window, phase_space)
+    radius, least = phase_space.radius, 0.6 * phase_space.pt_min
+    reach = phase_space.eta_max + radius + REGION_MARGIN
 
     class Veto(pythia8mc.UserHooks):
         def __init__(self):
             super().__init__()
-            reach = phase_space.eta_max + phase_space.radius + REGION_MARGIN
-            least = 0.6 * phase_space.pt_min
             # anti-kt; all particles for partons, visible ones with their masses for hadrons
-            self.parton_jets = pythia8mc.SlowJet(-1, phase_space.radius, least, reach, 1, 2)
-            wide = phase_space.radius + REGION_MARGIN
+            self.parton_jets = pythia8mc.SlowJet(-1, radius, least, reach, 1, 2)
+            wide = radius + REGION_MARGIN
             self.particle_jets = pythia8mc.SlowJet(-1, wide, least, reach, 2, 2)
             self.hard = []
             self.contained = {}
@@ -269,8 +269,7 @@ def _make_veto(process: Process, phase_space: PhaseSpace):
             return process.top
 
         def doVetoProcessLevel(self, record):
-            reach = HARD_REACH * phase_space.radius
-            tops = {k: _top(record, k, reach) for k in (5, 6)}
+            tops = {k: _top(record, k, HARD_REACH * radius) for k in (5, 6)}
             self.contained = {k: top[5] * top[1] for k, top in tops.items() if top}
             return not self.contained
 
@@ -285,9 +284,9 @@ def _make_veto(process: Process, phase_space: PhaseSpace):
                 return False
             if not process.top:
                 return not near(self.parton_jets, event, process.early)
-            reach = EARLY_REACH * phase_space.radius
             tops = {k: event[event[k].iBotCopyId()] for k in self.contained}
-            targets = [(t.y(), t.phi(), self.contained[k] / reach) for k, t in tops.items()]
+            least_pt = {k: self.contained[k] / (EARLY_REACH * radius) for k in tops}
+            targets = [(top.y(), top.phi(), least_pt[k]) for k, top in tops.items()]
             return not near(self.parton_jets, event, process.early, targets)
 
         def canVetoPartonLevel(self):
@@ -298,8 +297,7 @@ def _make_veto(process: Process, phase_space: PhaseSpace):
                 partons = (event[event[k].iBotCopyId()] for k in (5, 6))
                 self.hard = [(p.id(), p.pT(), p.eta(), p.phi(), None) for p in partons]
                 return not near(self.parton_jets, event, process.late)
-            reach = LATE_REACH * phase_space.radius
-            tops = (_top(event, k, reach) for k in self.contained)
+            tops = (_top(event, k, LATE_REACH * radius) for k in self.contained)
             self.hard = [top for top in tops if top]
             targets = [(top[2], top[3], 0.0) for top in self.hard]
             return not targets or not near(self.parton_jets, event, process.late, targets)

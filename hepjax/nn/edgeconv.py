@@ -1,17 +1,20 @@
-"""EdgeConv: each particle looks at its nearest neighbours (arXiv:1801.07829, arXiv:1902.08570).
+"""Convolutions over the edges from each point of a cloud to its nearest neighbours.
 
-`nearest` finds the k nearest of the real particles by squared distance; `EdgeConv` builds an edge
-to each from the particle's features and the difference to its neighbour's, passes edges through
-dense layers with masked batch norm, averages them and adds a shortcut. The first layer is linear
-in both ends, so it is applied to particles and gathered, which costs k times less.
+`neighbours` finds them, `EdgeConv` is the layer (arXiv:1801.07829): a small network of [x_i, x_j -
+x_i] for each neighbour j of i, averaged over them, plus a shortcut. The first dense layer of that
+network is linear, so it is applied to the points before their values are gathered on edges, which
+costs a factor k less.
 
-A jet with fewer than k others keeps k edges: those that are missing lead to a particle with all
-features 0, as they do in the published networks, whose padding is such particles.
+A point that has fewer than k real neighbours gets edges to points of value 0 for the rest, which
+the average counts. That is what networks trained with weaver-core see, where padding stands far
+away and has value 0; here it does not depend on how much padding there is. Batch norm takes its
+statistics from edges between real points.
 
 >>> import jax.numpy as jnp
->>> points = jnp.array([[[0.0], [1.0], [3.0], [9.0]]])
->>> nearest(points, jnp.array([[True, True, True, False]]), k=2)[0].tolist()
-[[1, 2], [0, 2], [1, 0], [4, 4]]
+>>> x, mask = jnp.array([[[0.0], [1.0], [3.0], [9.0]]]), jnp.array([[True, True, True, False]])
+>>> index, real = neighbours(x, mask, 2)
+>>> index[0, :2].tolist(), real[0].tolist()
+([[1, 2], [0, 2]], [[True, True], [True, True], [True, True], [False, False]])
 """
 
 from typing import Any
@@ -20,34 +23,40 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from hepjax.nn import norm
+from hepjax.nn import mlp, norm
 
 
-def nearest(points: jax.Array, mask: jax.Array, k: int) -> jax.Array:
-    """Find the k nearest other real particles of each, nearest first: [jet, particle, k] int32.
+def neighbours(points: jax.Array, mask: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """Find the k nearest other points of each: index [set, point, k] and whether each is real.
 
-    points: [jet, particle, dimension]; mask: [jet, particle]. Index n_particles stands for a
-    neighbour that is missing, and for all neighbours of padding. Distances are |a|^2 - 2ab + |b|^2
-    in float32, as in the published networks; no gradient flows through the choice.
+    points: [set, point, coordinate]; mask: [set, point] True = real. The distance |a|^2 + |b|^2 - 2
+    a.b is in float32. Indices of neighbours that are not real mean nothing. No gradient flows.
     """
-    points = jax.lax.stop_gradient(points).astype(jnp.promote_types(points.dtype, jnp.float32))
-    points = jnp.where(mask[..., None], points, 0)
-    n = points.shape[-2]
-    squares = (points**2).sum(-1)
-    products = jnp.einsum("...if,...jf->...ij", points, points, precision="highest")
-    closeness = 2 * products - squares[..., :, None] - squares[..., None, :]
-    pair = mask[..., :, None] & mask[..., None, :] & ~jnp.eye(n, dtype=bool)
-    closeness = jnp.where(pair, closeness, -jnp.inf)
-    found, index = jax.lax.top_k(closeness, min(k, n))
-    index = jnp.where(jnp.isneginf(found), n, index)
-    missing = [(0, 0)] * (index.ndim - 1) + [(0, max(k - n, 0))]
-    return jnp.pad(index, missing, constant_values=n)
+    if mask.shape != points.shape[:-1]:
+        raise ValueError(f"mask: expected shape {points.shape[:-1]}, found {mask.shape}")
+    n_points = points.shape[1]
+    points = jnp.where(mask[..., None], points, 0).astype(
+        jnp.promote_types(points.dtype, jnp.float32)
+    )
+    points = jax.lax.stop_gradient(points)
+    square = (points**2).sum(-1)
+    exact = jax.lax.Precision.HIGHEST
+    product = jnp.einsum("bic,bjc->bij", points, points, precision=exact)
+    distance = jnp.maximum(square[:, :, None] + square[:, None] - 2 * product, 0)
+    pairs = mask[:, :, None] & mask[:, None] & ~jnp.eye(n_points, dtype=bool)
+    closeness, index = jax.lax.top_k(jnp.where(pairs, -distance, -jnp.inf), min(k, n_points))
+    missing = max(k - n_points, 0)
+    padding = ((0, 0), (0, 0), (0, missing))
+    return jnp.pad(index, padding), jnp.pad(closeness > -jnp.inf, padding)
 
 
 class EdgeConv(linen.Module):
-    """One block: features [jet, particle, feature] -> [jet, particle, widths[-1]].
+    """Update x [set, point, feature] -> [set, point, widths[-1]] from neighbours index [set, point,
+    k].
 
-    widths: of the layers on edges; axis_name: pmap's axis; dtype: of matrix products.
+    widths: of the dense layers on edges, each followed by masked batch norm and a ReLU; the
+    shortcut is a dense layer with batch norm. axis_name: pmap's axis; dtype: of the matrix
+    products.
     """
 
     widths: tuple[int, ...]
@@ -56,39 +65,27 @@ class EdgeConv(linen.Module):
 
     @linen.compact
     def __call__(
-        self, x: jax.Array, neighbours: jax.Array, mask: jax.Array, train: bool = False
+        self, x: jax.Array, mask: jax.Array, index: jax.Array, real: jax.Array, train: bool = False
     ) -> jax.Array:
-        """x must be 0 where mask [jet, particle] is False; neighbours: of `nearest`."""
-        options = {"axis_name": self.axis_name}
-        n = x.shape[-2]
-        real = (mask[..., None] & (neighbours < n)) if train else None
-        edges_mask = real if real is not None else jnp.ones(neighbours.shape, bool)
-        y = self._first(x, neighbours)
-        y = jax.nn.relu(norm.MaskedBatchNorm(name="norm_0", **options)(y, edges_mask, train))
-        for i, width in enumerate(self.widths[1:], 1):
-            y = self._dense(width, f"dense_{i}")(y)
-            y = norm.MaskedBatchNorm(name=f"norm_{i}", **options)(y, edges_mask, train)
-            y = jax.nn.relu(y)
-        y = y.mean(-2)
-        shortcut = x
-        if x.shape[-1] != self.widths[-1]:
-            shortcut = self._dense(self.widths[-1], "shortcut")(x)
-            shortcut = norm.MaskedBatchNorm(name="shortcut_norm", **options)(shortcut, mask, train)
-        return jnp.where(mask[..., None], jax.nn.relu(shortcut + y), 0)
-
-    def _dense(self, width: int, name: str) -> linen.Dense:
-        return linen.Dense(width, use_bias=False, dtype=self.dtype, name=name)
-
-    def _first(self, x: jax.Array, neighbours: jax.Array) -> jax.Array:
-        """Apply W [x_i, x_j - x_i] as (W_a - W_b) x_i + W_b x_j, edges [jet, particle, k, width].
-        """
-        n_features, width = x.shape[-1], self.widths[0]
-        init = linen.initializers.lecun_normal()
-        kernel = self.param("dense_0", init, (2 * n_features, width))
-        kernel = kernel.astype(self.dtype or x.dtype)
-        own = x.astype(kernel.dtype) @ (kernel[:n_features] - kernel[n_features:])
-        other = x.astype(kernel.dtype) @ kernel[n_features:]
-        other = jnp.pad(other, [(0, 0)] * (other.ndim - 2) + [(0, 1), (0, 0)])
-        flat = neighbours.reshape(*neighbours.shape[:-2], -1, 1)
-        gathered = jnp.take_along_axis(other, flat, -2)
-        return own[..., None, :] + gathered.reshape(*neighbours.shape, width)
+        """Convolve; mask: [set, point]; index, real: of `neighbours`. 0 where mask is False."""
+        x = jnp.where(mask[..., None], x, 0)
+        n_features = x.shape[-1]
+        dtype = self.dtype or x.dtype
+        kernel = self.param("kernel_0", mlp.uniform, (2 * n_features, self.widths[0])).astype(dtype)
+        at_i, at_j = kernel[:n_features] - kernel[n_features:], kernel[n_features:]
+        there = jax.vmap(lambda y, where: y[where])(mlp.matmul(x.astype(dtype), at_j), index)
+        here = mlp.matmul(x.astype(dtype), at_i)
+        edges = jnp.where(real[..., None], there, 0) + here[:, :, None]
+        for k, width in enumerate(self.widths):
+            if k > 0:
+                kernel = self.param(f"kernel_{k}", mlp.uniform, (edges.shape[-1], width))
+                edges = mlp.matmul(edges, kernel.astype(dtype))
+            layer = norm.MaskedBatchNorm(-1, self.axis_name, self.dtype, name=f"norm_{k}")
+            edges = linen.relu(layer(edges, real, train))
+        mean = edges.mean(2, dtype=jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+        kernel = self.param("shortcut_kernel", mlp.uniform, (n_features, self.widths[-1]))
+        short = mlp.matmul(x.astype(dtype), kernel.astype(dtype))
+        short = norm.MaskedBatchNorm(-1, self.axis_name, self.dtype, name="shortcut_norm")(
+            short, mask, train
+        )
+        return jnp.where(mask[..., None], linen.relu(mean + short), 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hepjax.io import root
-from hepjax.jets import detector, generator, pythia, substructure
+from hepjax.jets import generator, substructure
 
 needs_pythia = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "fastjet")),
@@ -207,34 +207,6 @@ def test_jetclass_phase_space(process):
     assert jets.jets["jet_pt"].max() <= 1000
 
 
-@needs_pythia
-def test_regions_are_visible_particles_with_their_truth():
-    process = pythia.PROCESSES["top"]
-    truth, hard = pythia.make_regions(process, pythia.TOP_LANDSCAPE, 3, 10)
-    assert len(hard.event) in (10, 11)
-    assert not np.isin(np.abs(truth.pid), (12, 14, 16)).any()
-    mass2 = truth.p4[:, 0] ** 2 - np.sum(truth.p4[:, 1:] ** 2, axis=1)
-    pions = np.abs(truth.pid) == 211
-    np.testing.assert_allclose(mass2[pions], 0.13957**2, atol=1e-6)
-    assert (np.abs(truth.charge[pions]) == 1).all()
-    assert (truth.charge[truth.pid == 22] == 0).all()
-    assert (truth.vertex[truth.charge == 0] == 0).all()
-    flight = np.linalg.norm(truth.vertex, axis=1)
-    assert 0 < (flight > 0.1).mean() < 0.3  # decays of b and c
-    assert flight.max() < 300  # K_S and Lambda are left to the detector
-    decay = np.hypot(hard.decay[..., 0] - hard.eta[:, None], 0)
-    assert decay.max() < 0.85
-
-
-@needs_pythia
-def test_a_window_without_jets_ends(monkeypatch):
-    monkeypatch.setattr(pythia, "PATIENCE", 200)
-    space = pythia.TOP_LANDSCAPE._replace(eta_max=1e-9, pt_min=649.99, detector=detector.CMS_LIKE)
-    monkeypatch.setattr(pythia, "ETA_MARGIN", 0.0)
-    with pytest.raises(RuntimeError, match="no jet in 200 events"):
-        pythia.make_regions(pythia.PROCESSES["qcd"], space, 1, 1)
-
-
 @pytest.mark.parametrize(
     ("process", "n_jets", "seed", "options", "message"),
     [
@@ -265,16 +237,6 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pythia8mc is missing.*hepjax\[generators\]"):
         generator.generate("top", 1, 1)
-
-
-def test_settings_follow_the_phase_space():
-    lines = pythia.pythia_settings(pythia.PROCESSES["top"], pythia.JETCLASS)
-    assert "Beams:eCM = 13000.0" in lines
-    assert "PartonLevel:MPI = on" in lines
-    assert "Top:gg2ttbar = on" in lines
-    for process in pythia.PROCESSES.values():
-        assert process.label in generator.LABELS
-        assert process.pthat[0] < process.early[0] < 1 < process.late[1] < process.pthat[1]
 
 
 def test_importing_it_starts_neither_jax_nor_pythia():
