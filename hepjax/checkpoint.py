@@ -139,6 +139,12 @@ def restore(
     # a manager of its own: the one at hand may be bound to whole states already
     with ocp.CheckpointManager(checkpoints.path.absolute()) as manager:
         restored = manager.restore(chosen, args=arguments)
+    leaves = jax.tree_util.tree_leaves_with_path(restored.state)
+    lacking = [
+        jax.tree_util.keystr(path) for path, x in leaves if isinstance(x, jax.ShapeDtypeStruct)
+    ]
+    if lacking:
+        raise ValueError(f"step {chosen} of {checkpoints.path} does not hold {lacking}")
     return restored.state, restored.meta
 
 

@@ -122,3 +122,5 @@ def test_a_part_can_be_restored(tmp_path):
         np.testing.assert_array_equal(part["w"], 1)
         with pytest.raises(ValueError, match="shape"):
             checkpoint.restore(c, {"w": jnp.zeros(4)}, partial=True)
+        with pytest.raises(ValueError, match=r"does not hold \[.*other"):
+            checkpoint.restore(c, {"w": jnp.zeros(3), "other": jnp.zeros(3)}, partial=True)

@@ -1,7 +1,5 @@
 """Taggers with batch norm: eight devices by jit and by pmap train as one, with uneven padding."""
 
-import itertools
-
 import jax
 import numpy as np
 import optax
@@ -72,6 +70,11 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
     return np.array(values), variables["params"], jax.device_get(done.state)
 
 
+def input_statistics(batch_stats):
+    """Those of the first norm, which see the features and no parameter."""
+    return batch_stats["norm"] if "norm" in batch_stats else batch_stats["embedding"]["norm"]
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_losses_of_twenty_steps_agree(served, name):
     optimiser = optax.adam(1e-3)
@@ -80,9 +83,11 @@ def test_losses_of_twenty_steps_agree(served, name):
     for mode in ("jit", "pmap"):
         eight = trained(name, served, mode, 8, optimiser, N_STEPS)
         np.testing.assert_allclose(eight[0], one[0], rtol=1e-5)
-        statistics = [jax.tree.leaves(x[2].extra["batch_stats"]) for x in (one, eight)]
-        for a, b in itertools.zip_longest(*statistics):
-            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+        # deeper statistics hold biases that the norm takes out: no gradient, so Adam moves them by
+        # rounding alone
+        first = [input_statistics(x[2].extra["batch_stats"]) for x in (one, eight)]
+        for a, b in zip(*map(jax.tree.leaves, first), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def gradient(name, served, mode, devices, dtype):
