@@ -17,7 +17,7 @@ import numpy as np
 
 from hepjax import lorentz, metrics, plot, runs
 from hepjax.io import root, torch_weights
-from hepjax.jets import data, generator, particlenet, report, taggers
+from hepjax.jets import data, generator, report, taggers
 from hepjax.jets import metrics as jet_metrics
 
 TOP, QCD = data.CLASSES.index("Tbqq"), data.CLASSES.index("QCD")
@@ -46,9 +46,8 @@ def main(config: Config) -> dict[str, Any]:
     """Score the jets; returns what metrics.json holds."""
     run = runs.create(config.out, config)
     jets = read(config)
-    weights = torch_weights.read(config.weights)
-    tagger = particlenet.from_weaver(weights)
-    logits = taggers.score(taggers.Tagger(*tagger, "kinematic", data.CLASSES), jets)
+    tagger = taggers.from_weaver("particlenet", torch_weights.read(config.weights), "kinematic")
+    logits = taggers.score(tagger, jets)
     scores = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
     runs.write_atomically(run.path / "scores.npy", lambda path: save(path, scores))
     odds = jet_metrics.log_odds(logits, TOP, QCD)
@@ -85,12 +84,16 @@ def read(config: Config) -> data.RaggedJets:
 
 
 def compare(
-    config: Config, run: runs.Run, tagger: Any, reference: data.RaggedJets, odds: np.ndarray
+    config: Config,
+    run: runs.Run,
+    tagger: taggers.Tagger,
+    reference: data.RaggedJets,
+    odds: np.ndarray,
 ) -> dict[str, Any]:
     """Score own Pythia jets and draw their multiplicity and mass beside the reference."""
     path = generator.cached(config.samples, config.compare_n_jets, config.seed)
     own = data.select(data.from_columns(root.read_jetclass(path)), ("QCD", "Tbqq"))
-    logits = taggers.score(taggers.Tagger(*tagger, "kinematic", data.CLASSES), own)
+    logits = taggers.score(tagger, own)
     area = metrics.auc(jet_metrics.log_odds(logits, TOP, QCD), own.label)
     results = {"auc_own": area.value, "auc_own_error": area.error, "n_own": len(own.label)}
     for quantity, unit, edges in (

@@ -58,7 +58,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"n_jets": 30_000, "n_epochs": 5, "budget": 4096, "buckets": (32, 48, 64, 96, 128)},
+    "quick": {"n_jets": 30_000, "n_epochs": 3, "budget": 4096, "buckets": (48, 80, 128)},
     "full": {"n_jets": 2_000_000, "size": "full", "n_epochs": 20, "budget": 65536, "devices": None},
 }
 

@@ -73,13 +73,22 @@ class ParticleTransformer(linen.Module):
         if train and self.trim:
             mask = trim(mask, self.make_rng("dropout"))
         features = jnp.where(mask[..., None], inputs.features, 0)
-        embedding = Embedding(self.embed_dims, self.activation, self.axis_name, self.dtype)
+        embedding = Embedding(
+            self.embed_dims, self.activation, self.axis_name, self.dtype, name="embedding"
+        )
         x = jnp.where(mask[..., None], embedding(features, mask, train), 0)
         bias = None
         if self.pair_dims:
             kind = linen.remat(PairEmbedding, static_argnums=(3,)) if self.remat else PairEmbedding
             widths = (*self.pair_dims, self.n_heads)
-            embed = kind(widths, self.pair_features, self.activation, self.axis_name, self.dtype)
+            embed = kind(
+                widths,
+                self.pair_features,
+                self.activation,
+                self.axis_name,
+                self.dtype,
+                name="pair_embedding",
+            )
             bias = embed(jnp.where(mask[..., None], inputs.p4, 0), mask, train)
         for k in range(self.n_layers):
             block = Block(

@@ -29,7 +29,7 @@ from hepjax.nn import edgeconv, mlp, norm, sets
 class ParticleNet(linen.Module):
     """Class logits [jet, n_classes] of Inputs.
 
-    n_neighbours: k; widths: of the layers of each convolution; hidden: of the layers behind the
+    k: neighbours; widths: of the layers of each convolution; fc_width: of the layer behind the
     average over particles; dropout: there; axis_name: pmap's axis; dtype: of matrix products, None
     for that of the inputs.
     """

@@ -10,6 +10,7 @@ with its best parameters, averaged as they were evaluated; `score` applies it to
 'function'
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,15 @@ import numpy as np
 
 from hepjax import checkpoint, parallel, train
 from hepjax.io import root
-from hepjax.jets import batches, data, loss, particle_flow, particle_transformer, particlenet
+from hepjax.jets import (
+    batches,
+    data,
+    loss,
+    particle_flow,
+    particle_transformer,
+    particlenet,
+    weaver_weights,
+)
 from hepjax.nn import model
 from hepjax.nn.model import Model
 
@@ -94,6 +103,23 @@ def restore(run: str | Path, step: Literal["best", "latest"] = "best") -> Tagger
         found, _ = checkpoint.restore(checkpoints, wanted, step, partial=True)
     best = loss.averaged(found["params"], found["extra"], about["decay"])
     return Tagger(tagger, best, about["features"], tuple(about["classes"]))
+
+
+def from_weaver(
+    name: Literal["part", "particlenet"],
+    weights: Mapping[str, np.ndarray],
+    features: data.FeatureSet = "full",
+) -> Tagger:
+    """Build a published network of JetClass's ten classes with its weights.
+
+    weights: of io.torch_weights.read. Raises ValueError that lists what does not match.
+    """
+    network = build(name, "full", n_classes=len(data.CLASSES))
+    example = data.inputs(_example(), features)
+    template = jax.eval_shape(network.init, jax.random.key(0), example)
+    part = weaver_weights.particle_transformer
+    fill = weaver_weights.particlenet if name == "particlenet" else part
+    return Tagger(network, fill(weights, template), features, data.CLASSES)
 
 
 def _example() -> data.Jets:

@@ -48,7 +48,7 @@ class MaskedBatchNorm(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, mask: jax.Array, train: bool = False) -> jax.Array:
-        """Normalise x [..., feature] by mask [...]; what is masked comes out finite, no more."""
+        """Normalise x [..., feature] by mask [...]; masked entries are mapped like the others."""
         axis = self.feature_axis % x.ndim
         axes = tuple(k for k in range(x.ndim) if k != axis)
         if mask.shape != tuple(x.shape[k] for k in axes):
@@ -59,10 +59,10 @@ class MaskedBatchNorm(linen.Module):
         scale, bias = factors(self, n_features)
         mean, var = _running(self, n_features)
         real = jnp.expand_dims(mask, axis)
-        wide = jnp.where(real, x, 0).astype(_at_least_float32(x.dtype))
+        wide = x.astype(_at_least_float32(x.dtype))
         if train:
             count = mask.sum(dtype=wide.dtype)
-            total = wide.sum(axes)
+            total = jnp.where(real, wide, 0).sum(axes)
             n = jnp.maximum(_psum(count, self.axis_name), 1)
             mean = _psum(total, self.axis_name) / n
             centre = jnp.expand_dims(mean, axes)
