@@ -96,7 +96,7 @@ def mass(p4: Array) -> Array:
 
 
 def transverse_mass(p4: Array) -> Array:
-    """Compute mT = sqrt(E^2 - pz^2) = sqrt(m^2 + pt^2), [...] GeV, of p4 [..., 4]; 0 if E < |pz|."""
+    """Compute mT = sqrt(E^2 - pz^2) = sqrt(m^2 + pt^2), [...] GeV, of p4 [..., 4]."""
     xp = _namespace(p4=p4)
     return _root(xp, mass_squared(p4) + _pt_squared(p4))
 

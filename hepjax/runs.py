@@ -233,8 +233,9 @@ def _plain(value: Any) -> Any:
         return _plain(dataclasses.asdict(value))
     if isinstance(value, Mapping):
         return {str(name): _plain(x) for name, x in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return _plain(dict(zip(value._fields, value)))
+    fields = getattr(value, "_fields", None)
+    if isinstance(value, tuple) and fields:
+        return _plain(dict(zip(fields, value)))
     if isinstance(value, list | tuple):
         return [_plain(x) for x in value]
     if isinstance(value, np.ndarray | np.generic | jax.Array):

@@ -5,12 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 FOLDER = Path(__file__).parent / "eight_devices"
 
 
-@pytest.mark.smoke
 def test_eight_virtual_devices():
     """NPROC enlarges the thread pool: with fewer threads than devices, collectives dead-lock."""
     environment = {
@@ -25,7 +22,7 @@ def test_eight_virtual_devices():
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         cwd=FOLDER.parent.parent,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

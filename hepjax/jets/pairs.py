@@ -88,7 +88,7 @@ def stable(p4: jax.Array) -> jax.Array:
 
 
 def weaver(p4: jax.Array) -> jax.Array:
-    """Compute the features [4, jet, pair] of p4 [jet, particle, 4] GeV as weaver-core 0.5.3 does."""
+    """Compute the features [4, jet, pair] of p4 [jet, particle, 4] GeV as weaver-core does."""
     e, px, py, pz = jnp.moveaxis(p4, -1, 0)
     height = 0.5 * jnp.log(1 + 2 * pz / jnp.maximum(e - pz, 1e-20))
     single = jnp.stack([lorentz.pt(p4), height, lorentz.phi(p4), e, px, py, pz])
@@ -152,5 +152,5 @@ def _n_particles(n_pairs: int) -> int:
 
 def _pick(x: jax.Array, where: np.ndarray) -> jax.Array:
     """Take x[..., where]; batched, so that the leading axes stay where they are in memory."""
-    where = jnp.broadcast_to(where, (*x.shape[:-1], len(where)))
-    return jnp.take_along_axis(x, where, -1, mode="promise_in_bounds")
+    index = jnp.broadcast_to(where, (*x.shape[:-1], len(where)))
+    return jnp.take_along_axis(x, index, -1, mode="promise_in_bounds")

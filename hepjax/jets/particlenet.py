@@ -31,7 +31,8 @@ class ParticleNet(linen.Module):
 
     k: neighbours; widths: of the layers of each convolution; fc_width: of the layer behind the
     average over particles; dropout: there; axis_name: pmap's axis; dtype: of matrix products, None
-    for that of the inputs.
+    for that of the inputs; drop: which of the k + 1 nearest is no neighbour, `edgeconv.neighbours`:
+    "first" for weights trained with weaver.
     """
 
     n_classes: int
@@ -41,6 +42,7 @@ class ParticleNet(linen.Module):
     dropout: float = 0.1
     axis_name: str | None = None
     dtype: Any = None
+    drop: edgeconv.Drop = "itself"
 
     @linen.compact
     def __call__(self, inputs: data.Inputs, train: bool = False) -> jax.Array:
@@ -51,7 +53,7 @@ class ParticleNet(linen.Module):
         x = jnp.where(mask[..., None], x, 0)
         points = inputs.points
         for layer_index, widths in enumerate(self.widths):
-            index, real = edgeconv.neighbours(points, mask, self.k)
+            index, real = edgeconv.neighbours(points, mask, self.k, self.drop)
             layer = edgeconv.EdgeConv(
                 widths, self.axis_name, self.dtype, name=f"edgeconv_{layer_index}"
             )

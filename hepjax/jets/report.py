@@ -80,7 +80,8 @@ def binary(
     _distributions(folder, name, score, jets, mass, sculpting, about)
     if log:
         _history(folder, run, about)
-    np.savez(run.path / "scores.npz", label=label, weight=weight, event=jets.event, **scores)
+    arrays: dict[str, Any] = {"label": label, "weight": weight, "event": jets.event, **scores}
+    np.savez(run.path / "scores.npz", **arrays)
     return results
 
 

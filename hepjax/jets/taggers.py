@@ -114,7 +114,10 @@ def from_weaver(
 
     weights: of io.torch_weights.read. Raises ValueError that lists what does not match.
     """
-    network = build(name, "full", n_classes=len(data.CLASSES))
+    classes = len(data.CLASSES)
+    network = build(name, "full", n_classes=classes)
+    if name == "particlenet":
+        network = model.from_linen(particlenet.ParticleNet(classes, drop="first"))
     example = data.inputs(_example(), features)
     template = jax.eval_shape(network.init, jax.random.key(0), example)
     part = weaver_weights.particle_transformer

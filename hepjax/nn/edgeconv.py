@@ -17,7 +17,7 @@ statistics from edges between real points.
 ([[1, 2], [0, 2]], [[True, True], [True, True], [True, True], [False, False]])
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as linen
 import jax
@@ -25,13 +25,25 @@ import jax.numpy as jnp
 
 from hepjax.nn import mlp, norm
 
+Drop = Literal["itself", "first"]
+"""Which of the k + 1 nearest is no neighbour: the point itself, or the first found."""
 
-def neighbours(points: jax.Array, mask: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+
+def neighbours(
+    points: jax.Array, mask: jax.Array, k: int, drop: Drop = "itself"
+) -> tuple[jax.Array, jax.Array]:
     """Find the k nearest other points of each: index [set, point, k] and whether each is real.
 
     points: [set, point, coordinate]; mask: [set, point] True = real. The distance |a|^2 + |b|^2 - 2
     a.b is in float32. Indices of neighbours that are not real mean nothing. No gradient flows.
+
+    drop: "itself" leaves the point itself out; "first" finds k + 1 with it and leaves out the
+    nearest, as the published networks do: of points in one place, where all distances are 0, that
+    is the one of lowest index, and the others keep an edge to themselves. Raises ValueError for
+    another drop or shape.
     """
+    if drop not in ("itself", "first"):
+        raise ValueError(f"drop must be 'itself' or 'first', found {drop!r}")
     if mask.shape != points.shape[:-1]:
         raise ValueError(f"mask: expected shape {points.shape[:-1]}, found {mask.shape}")
     n_points = points.shape[1]
@@ -43,10 +55,14 @@ def neighbours(points: jax.Array, mask: jax.Array, k: int) -> tuple[jax.Array, j
     exact = jax.lax.Precision.HIGHEST
     product = jnp.einsum("bic,bjc->bij", points, points, precision=exact)
     distance = jnp.maximum(square[:, :, None] + square[:, None] - 2 * product, 0)
-    pairs = mask[:, :, None] & mask[:, None] & ~jnp.eye(n_points, dtype=bool)
-    closeness, index = jax.lax.top_k(jnp.where(pairs, -distance, -jnp.inf), min(k, n_points))
-    missing = max(k - n_points, 0)
-    padding = ((0, 0), (0, 0), (0, missing))
+    pairs = mask[:, :, None] & mask[:, None]
+    if drop == "itself":
+        pairs = pairs & ~jnp.eye(n_points, dtype=bool)
+    skip = int(drop == "first")
+    n_found = min(k + skip, n_points)
+    closeness, index = jax.lax.top_k(jnp.where(pairs, -distance, -jnp.inf), n_found)
+    closeness, index = closeness[..., skip:], index[..., skip:]
+    padding = ((0, 0), (0, 0), (0, k - index.shape[-1]))
     return jnp.pad(index, padding), jnp.pad(closeness > -jnp.inf, padding)
 
 

@@ -104,7 +104,7 @@ standardise.defvjp(_standardise, _standardise_backward)
 def standardise_dense(
     x: jax.Array, scale: jax.Array, shift: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any
 ) -> jax.Array:
-    """Apply layer norm with scale and shift [feature], then kernel [feature, out] and bias [out]."""
+    """Apply layer norm with scale and shift [feature], kernel [feature, out] and bias [out]."""
     dtype = dtype or x.dtype
     out = mlp.matmul(standardise(x).astype(dtype), (scale[:, None] * kernel).astype(dtype))
     return out + (shift @ kernel + bias).astype(dtype)
@@ -121,7 +121,7 @@ class LayerNorm(linen.Module):
 
 
 class NormedDense(linen.Module):
-    """Layer norm of x [..., feature], then a dense layer, [..., features]; dtype: of the product."""
+    """Layer norm of x [..., feature], then a dense layer; dtype: of the product."""
 
     features: int
     dtype: Any = None

@@ -96,6 +96,7 @@ def gradient(name, served, mode, devices, dtype):
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(slopes)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sgd_gradient_is_that_of_one_device(served, mode, dtype):

@@ -1,0 +1,149 @@
+"""Every tagger: permutation, padding, empty jets; the Particle Transformer against weaver's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+
+from hepjax.jets import (
+    batches,
+    data,
+    pairs,
+    particle_flow,
+    particle_transformer,
+    particlenet,
+    weaver_weights,
+)
+from hepjax.nn import model
+
+TINY = {"embed_dims": (8, 16, 8), "pair_dims": (8,), "n_heads": 2, "n_layers": 1}
+TAGGERS = {
+    "part": particle_transformer.ParticleTransformer(2, **TINY, n_class_layers=1, dropout=0.0),
+    "particlenet": particlenet.small(2, widths=((8,), (8,)), k=4, fc_width=8),
+    "pfn": particle_flow.small_pfn(2),
+    "efn": particle_flow.small_efn(2),
+}
+
+
+def n_parameters(module, n_features):
+    example = data.Inputs(
+        *(jnp.ones((1, 16, n)) for n in (n_features, 2, 4)), jnp.ones((1, 16), bool)
+    )
+    shapes = jax.eval_shape(model.from_linen(module).init, jax.random.key(0), example)
+    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(shapes["params"]))
+
+
+@pytest.mark.smoke
+def test_published_sizes():
+    assert n_parameters(particle_transformer.ParticleTransformer(10), 17) == 2_143_486
+    assert n_parameters(particlenet.ParticleNet(10), 7) == 368_216
+
+
+@pytest.fixture(scope="module", params=TAGGERS)
+def tagger(request):
+    """Model, variables, and a batch of jets of 24 places, the first of them empty."""
+    jets = data.from_columns(toy.jets(n=12)[0])
+    inputs = data.inputs(batches.padded(jets, np.array([-1, *range(7)]), 24))
+    net = model.from_linen(TAGGERS[request.param])
+    return net, net.init(jax.random.key(0), inputs), jax.tree.map(np.asarray, inputs)
+
+
+def test_permutation_padding_and_garbage(tagger):
+    net, variables, inputs = tagger
+    apply = jax.jit(lambda v, x: net.apply(v, x))
+    logits = apply(variables, inputs)
+    assert np.all(np.isfinite(logits))
+    order = np.random.default_rng(0).permutation(24)
+    moved = apply(variables, jax.tree.map(lambda x: x[:, order], inputs))
+    np.testing.assert_allclose(moved, logits, atol=1e-5)
+
+    def widened(x):
+        return np.pad(x, [(0, 0), (0, 8)] + [(0, 0)] * (x.ndim - 2))
+
+    np.testing.assert_allclose(
+        apply(variables, jax.tree.map(widened, inputs))[1:], logits[1:], atol=1e-5
+    )
+    kept = inputs.mask[..., None]
+    garbage = inputs._replace(
+        features=np.where(kept, inputs.features, 3.0).astype(np.float32),
+        p4=np.where(kept, inputs.p4, 5.0).astype(np.float32),
+    )
+    np.testing.assert_allclose(apply(variables, garbage)[1:], logits[1:], atol=1e-5)
+
+
+def test_gradients_are_finite_with_an_empty_jet(tagger):
+    net, variables, inputs = tagger
+
+    def loss(params):
+        return (net.apply_train({"params": params}, inputs)[0] ** 2).sum()
+
+    slopes = jax.jit(jax.grad(loss))(variables["params"])
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(slopes))
+    assert any(np.any(x != 0) for x in jax.tree.leaves(slopes))
+
+
+def test_energy_flow_is_infrared_and_collinear_safe():
+    net = model.from_linen(TAGGERS["efn"])
+    jets = data.from_columns(toy.jets(n=4)[0])
+    inputs = jax.tree.map(np.array, data.inputs(batches.padded(jets, np.arange(4), 24)))
+    variables = net.init(jax.random.key(0), inputs)
+    split = jax.tree.map(np.copy, inputs)
+    split.p4[:, 0] *= 0.4
+    split.p4[:, 23], split.points[:, 23] = inputs.p4[:, 0] * 0.6, inputs.points[:, 0]
+    split.mask[:, 23] = True
+    logits = net.apply(variables, inputs)
+    np.testing.assert_allclose(net.apply(variables, split), logits, atol=1e-5)
+    soft = jax.tree.map(np.copy, inputs)
+    soft.p4[:, 23], soft.mask[:, 23] = [1e-6, 1e-6, 0, 0], True
+    np.testing.assert_allclose(net.apply(variables, soft), logits, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def weaver(hepjax_data):
+    """Inputs and state dict of a ParT of weaver-core 0.5.3, and what it answers."""
+    file = np.load(hepjax_data / "jets" / "part_v1_parity.npz")
+    state = {name: file[name] for name in file.files if not name.startswith("__")}
+    mask = file["__m"][:, 0] > 0
+    v = file["__v"].swapaxes(1, 2)[..., [3, 0, 1, 2]]
+    x = file["__x"].swapaxes(1, 2)
+    inputs = data.Inputs(x, x[..., -2:], v, mask)
+    state = {k: a for k, a in state.items() if not k.endswith("num_batches_tracked")}
+    return inputs, state, file["__y"], file["__y64"]
+
+
+def logits_of(weaver, features, dtype, n=32):
+    inputs, state, _, _ = weaver
+    inputs = data.Inputs(
+        *(np.asarray(x[:n], dtype) for x in inputs[:3]), np.asarray(inputs.mask[:n])
+    )
+    net = model.from_linen(particle_transformer.ParticleTransformer(10, pair_features=features))
+    template = jax.eval_shape(net.init, jax.random.key(0), inputs)
+    filled = weaver_weights.particle_transformer(state, template)
+    variables = jax.tree.map(lambda a: jnp.asarray(np.asarray(a), dtype), filled)
+    return np.asarray(net.apply(variables, inputs))
+
+
+def test_weaver_in_float64(weaver):
+    with jax.enable_x64(True):
+        logits = logits_of(weaver, pairs.weaver, np.float64)
+    assert np.abs(logits - weaver[3]).max() < 1e-6
+
+
+def test_weaver_in_float32(weaver):
+    """Un-jitted as torch; the stable pair mass beside it holds against float64 where theirs does not."""
+    n = 8
+    logits = logits_of(weaver, pairs.weaver, np.float32, n)
+    assert np.abs(logits - weaver[2][:n]).max() < 3e-3
+    with jax.enable_x64(True):
+        exact = logits_of(weaver, pairs.stable, np.float64, n)
+    stable = logits_of(weaver, pairs.stable, np.float32, n)
+    assert np.abs(stable - exact).max() < 1e-4
+
+
+def test_trimming_drops_particles_of_the_largest_jets_only():
+    mask = np.arange(32) < np.array([[32], [5], [10], [12]])
+    kept = particle_transformer.trim(jnp.asarray(mask), jax.random.key(0), (0.5, 0.5))
+    assert np.all(~np.asarray(kept) | mask)
+    assert np.asarray(kept).sum(1).tolist()[1:3] == [5, 10]
+    assert np.asarray(kept)[0].sum() < 32

@@ -1,0 +1,74 @@
+"""Attention against its formula, with masks, biases and gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.nn import attention
+
+RNG = np.random.default_rng(0)
+Q, K, V = (RNG.normal(size=(3, 6, 2, 4)).astype(np.float32) for _ in range(3))
+BIAS = RNG.normal(size=(3, 2, 6, 6)).astype(np.float32)
+MASK = np.arange(6) < np.array([[6], [3], [0]])
+
+
+def by_hand(q, k, v, mask, bias):
+    logits = jnp.einsum("bqhc,bkhc->bhqk", q, k) / 2 + bias
+    logits = jnp.where(mask[:, None, None], logits, -1e30)
+    weights = jax.nn.softmax(logits, -1) * mask[:, None, None]
+    return jnp.einsum("bhqk,bkhc->bqhc", weights, v)
+
+
+@pytest.mark.smoke
+def test_value_and_gradients():
+    np.testing.assert_allclose(
+        jax.jit(attention.attention)(Q, K, V, MASK, BIAS),
+        by_hand(Q, K, V, MASK, BIAS),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+    def loss(f):
+        return lambda q, k, v, bias: (f(q, k, v, MASK, bias) ** 2).sum()
+
+    slopes = [
+        jax.grad(loss(f), argnums=(0, 1, 2, 3))(Q, K, V, BIAS)
+        for f in (attention.attention, by_hand)
+    ]
+    for a, b in zip(*slopes):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_masked_items_are_never_looked_at():
+    other = np.where(MASK[..., None, None], V, 99).astype(np.float32)
+    keys = np.where(MASK[..., None, None], K, -7).astype(np.float32)
+    a, b = (attention.attention(Q, k, v, MASK, BIAS) for k, v in ((K, V), (keys, other)))
+    np.testing.assert_allclose(a[:2], b[:2], rtol=1e-6)
+    assert np.all(np.isfinite(a))
+
+
+def test_multi_head_is_equivariant_under_permutation():
+    x = RNG.normal(size=(2, 6, 8)).astype(np.float32)
+    bias, order = RNG.normal(size=(2, 2, 6, 6)).astype(np.float32), RNG.permutation(6)
+    mask = np.ones((2, 6), bool)
+    layer = attention.MultiHeadAttention(2)
+    variables = layer.init(jax.random.key(0), x, mask, bias)
+    y = layer.apply(variables, x, mask, bias)
+    moved = layer.apply(variables, x[:, order], mask, bias[:, :, order][..., order])
+    np.testing.assert_allclose(moved, y[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_is_close():
+    half = [x.astype(jnp.bfloat16) for x in (Q, K, V)]
+    out = attention.attention(*half, MASK, BIAS)
+    np.testing.assert_allclose(
+        out.astype(np.float32), by_hand(Q, K, V, MASK, BIAS), rtol=0.1, atol=0.05
+    )
+
+
+def test_bad_shapes():
+    with pytest.raises(ValueError, match="bias"):
+        attention.attention(Q, K, V, MASK, BIAS[:, :1, :3])
+    with pytest.raises(ValueError, match="mask"):
+        attention.attention(Q, K, V, MASK[:, :2])
