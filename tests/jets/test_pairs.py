@@ -16,14 +16,16 @@ def collinear(n_jets=4, n=8, seed=0):
 
 @pytest.mark.smoke
 def test_stable_features_hold_in_float32():
-    p4 = collinear()
+    p4 = collinear().astype(np.float32)
     with jax.enable_x64(True):
-        exact, theirs64 = (
-            np.asarray(f(jax.numpy.asarray(p4))) for f in (pairs.stable, pairs.weaver)
-        )
-    np.testing.assert_allclose(exact, theirs64, rtol=1e-5, atol=1e-5)
-    stable, theirs = (np.asarray(f(p4.astype(np.float32))) for f in (pairs.stable, pairs.weaver))
-    off = [np.abs(x - exact)[:, np.isfinite(exact[0])].mean() for x in (stable, theirs)]
+        wide = p4.astype(np.float64)
+        exact, theirs64 = (np.asarray(f(wide)) for f in (pairs.stable, pairs.weaver))
+    np.testing.assert_allclose(exact, theirs64, rtol=1e-4, atol=1e-4)
+    stable, theirs = (np.asarray(f(p4)) for f in (pairs.stable, pairs.weaver))
+    apart = pairs.indices(p4.shape[1])
+    off_diagonal = apart.i != apart.j
+    off = [np.abs(x - exact)[..., off_diagonal].max() for x in (stable, theirs)]
+    assert off[0] < 1e-2
     assert off[0] < off[1]
 
 
@@ -42,12 +44,11 @@ def test_mirror_is_symmetric_and_its_gradient_a_sum():
 def test_padding_gives_finite_features_and_gradients():
     p4 = collinear().astype(np.float32)
     p4[:, 5:] = 0
-    for f in (pairs.stable, pairs.weaver):
-        slope = jax.grad(lambda p, f=f: f(p).sum())(p4)
-        assert np.all(np.isfinite(f(p4)))
-        assert np.all(np.isfinite(slope))
+    assert np.all(np.isfinite(pairs.stable(p4)))
+    assert np.all(np.isfinite(pairs.weaver(p4)))
+    assert np.all(np.isfinite(jax.grad(lambda p: pairs.stable(p).sum())(p4)))
 
 
 def test_a_length_that_is_no_triangle():
-    with pytest.raises(ValueError, match="11 pairs"):
+    with pytest.raises(ValueError, match="found 11"):
         pairs.mirror(np.zeros((1, 11)))

@@ -131,7 +131,7 @@ def test_weaver_in_float64(weaver):
 
 
 def test_weaver_in_float32(weaver):
-    """Un-jitted as torch; the stable pair mass beside it holds against float64 where theirs does not."""
+    """Un-jitted as torch; the stable pair mass beside it holds against float64."""
     n = 8
     logits = logits_of(weaver, pairs.weaver, np.float32, n)
     assert np.abs(logits - weaver[2][:n]).max() < 3e-3

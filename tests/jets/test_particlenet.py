@@ -1,4 +1,4 @@
-"""Invariances of all taggers stand in test_particle_transformer.py; here is what is this one's own."""
+"""What is this tagger's own; the invariances of all stand in test_particle_transformer.py."""
 
 import jax
 import jax.numpy as jnp
