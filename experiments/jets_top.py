@@ -121,11 +121,7 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
             state,
             served,
             objective.finish,
-            train.Settings(
-                n_epochs=config.n_epochs,
-                steps_per_call=config.steps_per_call,
-                patience=config.patience,
-            ),
+            train.Settings(config.n_epochs, None, config.steps_per_call, patience=config.patience),
             layout=layout,
             validation=train.Validation(
                 loss.evaluation(model, config.features, config.decay),
@@ -144,8 +140,8 @@ def predict(config: Config) -> dict[str, Any]:
     if config.from_run is None:
         raise ValueError("--predict needs --from RUN, a run folder to take the network from")
     tagger = taggers.restore(config.from_run)
-    files = root.expand(config.predict)
-    return {"written": [str(taggers.score_file(tagger, path, config.out)) for path in files]}
+    written = [taggers.score_file(tagger, p, config.out) for p in root.expand(config.predict)]
+    return {"written": [str(path) for path in written]}
 
 
 if __name__ == "__main__":

@@ -26,17 +26,23 @@ ONE_SIGMA = 0.682689492137086
 
 
 class Value(NamedTuple):
+    """A number and its statistical error."""
+
     value: float
     error: float  # statistical, one standard deviation
 
 
 class Efficiency(NamedTuple):
+    """A fraction that passes, with its interval."""
+
     value: np.ndarray  # [...], nan where there is no event
     low: np.ndarray  # [...]
     high: np.ndarray  # [...]
 
 
 class EfficiencyCurve(NamedTuple):
+    """Efficiencies in bins of a variable, with their intervals."""
+
     edges: np.ndarray  # [bin + 1]
     value: np.ndarray  # [bin], nan in an empty bin
     low: np.ndarray  # [bin]
@@ -46,6 +52,8 @@ class EfficiencyCurve(NamedTuple):
 
 
 class Confusion(NamedTuple):
+    """How often each true class is predicted as each class."""
+
     value: np.ndarray  # [true class, predicted class], a row sums to 1; nan where a class is absent
     error: np.ndarray  # [true class, predicted class]
     total: np.ndarray  # [true class] sum of weights
@@ -101,7 +109,9 @@ def effective_number(weight: np.ndarray) -> float:
     return float(weight.sum() ** 2 / (weight**2).sum())
 
 
-def efficiency_error(value: ArrayLike, passed2: ArrayLike, total: ArrayLike, total2: ArrayLike):
+def efficiency_error(
+    value: ArrayLike, passed2: ArrayLike, total: ArrayLike, total2: ArrayLike
+) -> np.ndarray:
     """Error of an efficiency sum_passed(w) / sum(w); for unit weights sqrt(eps (1 - eps) / N).
 
     value: the efficiency [...]; total: sum of w [...]; passed2, total2: sums of w^2 [...].

@@ -63,6 +63,8 @@ __all__ = [
 
 
 class Difference(NamedTuple):
+    """How far one classifier stands above another on the same events."""
+
     value: float  # first minus second
     error: float
     significance: float  # value / error; 0 where both are 0
@@ -81,6 +83,8 @@ class Roc(NamedTuple):
 
 
 class Rejection(NamedTuple):
+    """Background rejection at one signal efficiency, or a lower limit on it."""
+
     value: float  # 1 / eps_B, or a lower limit on it
     error: float  # binomial, R sqrt((1 - eps_B) / (N eps_B)); 0 where lower_limit
     lower_limit: bool  # no background passes
@@ -90,18 +94,24 @@ class Rejection(NamedTuple):
 
 
 class OneVsOne(NamedTuple):
+    """AUC of each class against each other one."""
+
     value: np.ndarray  # [class a, class b]: AUC of a's score for a against b; 1/2 on the diagonal
     error: np.ndarray  # [class a, class b]
     mean: Value  # over all ordered pairs, their correlations included
 
 
 class Divergence(NamedTuple):
+    """Jensen-Shannon divergence of two shapes."""
+
     value: float  # bits: 0 equal, 1 disjoint
     error: float  # bootstrap
     noise: float  # the value to expect when both samples come from one shape
 
 
 class Seeds(NamedTuple):
+    """A number averaged over trainings that differ by their seed."""
+
     mean: float
     spread: float  # standard deviation of one training
     statistical_error: float  # of the mean, from the test sample

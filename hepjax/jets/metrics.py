@@ -32,18 +32,24 @@ SIGNAL_EFFICIENCY = {"Hqql": 0.99, "Tbl": 0.995}  # 0.5 for all others
 
 
 class ClassReport(NamedTuple):
+    """How one class stands against the background class."""
+
     auc: metrics.Value
     rejection: metrics.Rejection
     signal_efficiency: float  # at which the rejection was asked for
 
 
 class WorkingPoint(NamedTuple):
+    """One cut, and what it keeps of signal and background in bins."""
+
     threshold: float
     signal: metrics.EfficiencyCurve  # [bin]
     background: metrics.EfficiencyCurve  # [bin]
 
 
 class Sculpting(NamedTuple):
+    """How a cut changes the shape of the background's mass."""
+
     divergence: metrics.Divergence  # bits, background that passes against background that fails
     threshold: float
     passed: np.ndarray  # [jet] bool, signal too

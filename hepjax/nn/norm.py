@@ -170,6 +170,7 @@ def _moved(old: Mapping[str, Any], sums: Mapping[str, Any], momentum: float) -> 
 
 
 def factors(module: linen.Module, n_features: int, prefix: str = "") -> tuple[jax.Array, jax.Array]:
+    """Make the scale and bias parameters [n_features] of a norm inside a linen module."""
     scale = module.param(f"{prefix}scale", linen.initializers.ones, (n_features,))
     return scale, module.param(f"{prefix}bias", linen.initializers.zeros, (n_features,))
 
