@@ -68,12 +68,12 @@ def binary(
             f"auc_above_{short}": gap.value,
             f"auc_above_{short}_error": gap.error,
         }
-    sculpting = jet_metrics.mass_sculpting(mass, score, label, MASS_EDGES, weight=weight)
-    results |= {
-        "mass_sculpting": sculpting.divergence.value,
-        "mass_sculpting_error": sculpting.divergence.error,
-        "n_test": len(label),
-    }
+    results["n_test"] = len(label)
+    sculpting = None
+    if not metrics.rejection(score, label, 0.5, weight).lower_limit:
+        sculpting = jet_metrics.mass_sculpting(mass, score, label, MASS_EDGES, weight=weight)
+        results["mass_sculpting"] = sculpting.divergence.value
+        results["mass_sculpting_error"] = sculpting.divergence.error
     about = f"{sample}, {len(label):,} test jets".replace(",", " ", 1) if sample else ""
     folder = run.path / "plots"
     _curves(folder, scores, label, weight, pt, about)
@@ -121,7 +121,7 @@ def _distributions(
     score: np.ndarray,
     jets: data.RaggedJets,
     mass: np.ndarray,
-    sculpting: jet_metrics.Sculpting,
+    sculpting: jet_metrics.Sculpting | None,
     about: str,
 ) -> None:
     """Draw the score of each class, the confusion matrix, and the mass before and after a cut."""
@@ -139,6 +139,8 @@ def _distributions(
         found = metrics.confusion(jets.label, (score > 0).astype(int), 2, jets.weight)
         plot.confusion(ax, found, jets.classes)
         plot.sample(ax, about)
+    if sculpting is None:  # no background passes: there is no shape to show
+        return
     background = jets.label == 0
     with plot.figure_with_ratio(folder / "mass_sculpting") as (ax, ratio):
         passed = {f"{name}, 50 % signal efficiency": sculpting.passed[background]}
