@@ -58,7 +58,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"n_jets": 30_000, "n_epochs": 3, "budget": 4096, "buckets": (48, 80, 128)},
+    "quick": {"n_jets": 29_000, "n_epochs": 3, "budget": 2048, "buckets": (64,), "decay": 0.99},
     "full": {"n_jets": 2_000_000, "size": "full", "n_epochs": 20, "budget": 65536, "devices": None},
 }
 
@@ -114,7 +114,9 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
     step = train.gradient_step(
         objective, optimiser, axis_name=axis, update=loss.update(config.decay)
     )
-    about = taggers.meta(config.model, config.size, config.features, CLASSES, config.decay)
+    about = taggers.meta(
+        config.model, config.size, config.features, CLASSES, config.buckets, config.decay
+    )
     with checkpoint.open(run.path / "checkpoints") as checkpoints:
         train.fit(
             step,

@@ -126,6 +126,7 @@ def restore(
         chosen = found[-1] if found else None
     if chosen not in found:
         raise ValueError(f"{checkpoints.path} holds no checkpoint {step!r}, only steps {found}")
+    _check_fit(checkpoints.path / str(chosen) / "state", target, partial)
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
     if partial:
         wanted: Any = ocp.args.PyTreeRestore(
@@ -139,13 +140,38 @@ def restore(
     # a manager of its own: the one at hand may be bound to whole states already
     with ocp.CheckpointManager(checkpoints.path.absolute()) as manager:
         restored = manager.restore(chosen, args=arguments)
-    leaves = jax.tree_util.tree_leaves_with_path(restored.state)
-    lacking = [
-        jax.tree_util.keystr(path) for path, x in leaves if isinstance(x, jax.ShapeDtypeStruct)
-    ]
-    if lacking:
-        raise ValueError(f"step {chosen} of {checkpoints.path} does not hold {lacking}")
     return restored.state, restored.meta
+
+
+def _check_fit(folder: Path, target: Any, partial: bool) -> None:
+    """Compare names and shapes of the arrays wanted with those on disk, before any is read."""
+    import orbax.checkpoint as ocp
+
+    def name_of(path: Any) -> str:
+        return jax.tree_util.keystr(path, simple=True, separator="/")
+
+    def shape_of(x: Any) -> tuple[int, ...]:
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.eval_shape(jax.random.key_data, x)
+        return tuple(x.shape)
+
+    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+        leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+        return {name_of(path): shape_of(x) for path, x in leaves}
+
+    saved = shapes(ocp.StandardCheckpointHandler().metadata(folder.absolute()).tree)
+    wanted = shapes(target)
+    lacking, further = sorted(set(wanted) - set(saved)), sorted(set(saved) - set(wanted))
+    other = {
+        name: f"{saved[name]} on disk, {shape} wanted"
+        for name, shape in wanted.items()
+        if name in saved and saved[name] != shape
+    }
+    if lacking or other or (further and not partial):
+        raise ValueError(
+            f"{folder} does not fit: it does not hold {lacking}, "
+            f"it holds further {[] if partial else further}, shapes differ in {other}"
+        )
 
 
 def load_meta(checkpoints: Checkpoints, step: int | None = None) -> dict[str, Any]:

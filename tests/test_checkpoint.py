@@ -1,6 +1,5 @@
 """Checkpoints: whole or absent, latest and best kept, and no best that is not a number."""
 
-import gc
 import math
 import os
 import signal
@@ -55,15 +54,13 @@ def test_an_old_step_is_an_error_and_not_silence(tmp_path):
             checkpoint.save(c, 1, state(), meta={})
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_another_shape_or_tree_is_an_error(tmp_path):
     with checkpoint.open(tmp_path) as c:
         checkpoint.save(c, 1, state(), meta={})
-        with pytest.raises(ValueError, match=r"shape"):
+        with pytest.raises(ValueError, match=r"w.*\(3,\) on disk, \(4,\) wanted"):
             checkpoint.restore(c, {**state(), "w": jnp.zeros(4)})
-        with pytest.raises(ValueError, match=r"not match"):
+        with pytest.raises(ValueError, match=r"holds further \['key', 'step'\]"):
             checkpoint.restore(c, {"w": jnp.zeros(3)})
-    gc.collect()  # orbax leaves coroutines behind; let them complain here
 
 
 def test_no_checkpoint_is_an_error(tmp_path):

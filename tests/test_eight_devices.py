@@ -5,10 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).parent / "eight_devices"
+CONFTEST = ("--confcutdir", str(FOLDER.parent))
 
 
-def test_eight_virtual_devices():
+@pytest.mark.parametrize("chosen", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_eight_virtual_devices(chosen):
     """NPROC enlarges the thread pool: with fewer threads than devices, collectives dead-lock."""
     environment = {
         **os.environ,
@@ -18,7 +22,7 @@ def test_eight_virtual_devices():
         "HEPJAX_EIGHT_DEVICES": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(FOLDER), "--confcutdir", str(FOLDER.parent)],
+        [sys.executable, "-m", "pytest", "-q", "--slow", "-m", chosen, str(FOLDER), *CONFTEST],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,5 +1,9 @@
 """Layouts on one device; tests/eight_devices has the rest."""
 
+import platform
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,3 +45,25 @@ def test_bad_layouts(devices, mode, message):
 
 def test_all_devices_by_default():
     assert parallel.n_devices(parallel.layout()) == jax.device_count()
+
+
+FAULTS = """
+import resource, statistics, jax, numpy as np
+from hepjax import parallel
+call = parallel.compile(parallel.layout(1), lambda state, x: (None, x + 1))
+x = np.zeros(4 << 20, np.float32)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    jax.block_until_ready(call(None, x))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+without = statistics.median(faults() for _ in range(9))
+assert parallel.keep_memory()
+print(without, statistics.median(faults() for _ in range(9)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_memory_is_kept_from_call_to_call():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
+    before, after = map(float, done.stdout.split())
+    assert after <= 0.1 * before, done.stdout + done.stderr

@@ -244,17 +244,18 @@ def split(jets: RaggedJets, fractions: Sequence[float], seed: int) -> list[Ragge
 
 
 def inputs(jets: Jets, features: FeatureSet = "full") -> Inputs:
-    """Scale a batch into the features of JetClass: float32, clipped to +-5, 0 where masked.
+    """Scale a batch into the features of JetClass: clipped to +-5, 0 where masked, float32 (or float64,
+    if the momenta are).
 
     full: 17 features, kinematic: 7, in the order of the published networks (arXiv:2202.03772, table
     2; scales of its public configuration). Raises ValueError for another feature set.
     """
     part, mask = jets.particles, jnp.asarray(jets.mask)
-    p4 = jnp.asarray(part.p4, jnp.float32)
-    deta, dphi = jnp.asarray(part.deta, jnp.float32), jnp.asarray(part.dphi, jnp.float32)
+    dtype = jnp.promote_types(part.p4.dtype, jnp.float32)
+    p4, deta, dphi = (jnp.asarray(x, dtype) for x in (part.p4, part.deta, part.dphi))
     log_pt = jnp.log(jnp.where(mask, jnp.hypot(p4[..., 1], p4[..., 2]), 1))
     log_energy = jnp.log(jnp.where(mask, p4[..., 0], 1))
-    jet_p4 = jnp.asarray(jets.p4, jnp.float32)
+    jet_p4 = jnp.asarray(jets.p4, dtype)
     empty = jet_p4[:, 0] <= 0
     jet_log_pt = jnp.log(jnp.where(empty, 1, jnp.hypot(jet_p4[:, 1], jet_p4[:, 2])))[:, None]
     jet_log_energy = jnp.log(jnp.where(empty, 1, jet_p4[:, 0]))[:, None]
@@ -279,7 +280,7 @@ def inputs(jets: Jets, features: FeatureSet = "full") -> Inputs:
         listed = [*kinematic, deta, dphi]
     else:
         raise ValueError(f"features must be 'full' or 'kinematic', found {features!r}")
-    stacked = jnp.clip(jnp.stack([jnp.asarray(f, jnp.float32) for f in listed], -1), -5, 5)
+    stacked = jnp.clip(jnp.stack([jnp.asarray(f, dtype) for f in listed], -1), -5, 5)
     points = jnp.stack([deta, dphi], -1)
     kept = mask[..., None]
     return Inputs(

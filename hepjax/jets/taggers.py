@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import checkpoint, parallel, train
+from hepjax import batch, checkpoint, parallel, train
 from hepjax.io import root
 from hepjax.jets import (
     batches,
@@ -66,16 +66,24 @@ def build(
 
 
 class Tagger(NamedTuple):
-    """A trained network: its functions, variables, features, and the names of its classes."""
+    """A trained network: its functions, variables and features, the names of its classes, and the
+    lengths to which jets are padded; the largest one is where they are cut.
+    """
 
     model: Model
     variables: Any
     features: data.FeatureSet
     classes: tuple[str, ...]
+    buckets: tuple[int, ...] = batch.BUCKETS
 
 
 def meta(
-    name: Name, size: Size, features: data.FeatureSet, classes: tuple[str, ...], decay: float
+    name: Name,
+    size: Size,
+    features: data.FeatureSet,
+    classes: tuple[str, ...],
+    buckets: tuple[int, ...],
+    decay: float,
 ) -> dict[str, Any]:
     """Describe a tagger in JSON values, to be saved with its checkpoints for `restore`."""
     return {
@@ -84,6 +92,7 @@ def meta(
             "size": size,
             "features": features,
             "classes": list(classes),
+            "buckets": list(buckets),
             "decay": decay,
         }
     }
@@ -102,7 +111,8 @@ def restore(run: str | Path, step: Literal["best", "latest"] = "best") -> Tagger
         wanted = {"params": variables["params"], "extra": loss.start(variables)}
         found, _ = checkpoint.restore(checkpoints, wanted, step, partial=True)
     best = loss.averaged(found["params"], found["extra"], about["decay"])
-    return Tagger(tagger, best, about["features"], tuple(about["classes"]))
+    names, buckets = tuple(about["classes"]), tuple(about["buckets"])
+    return Tagger(tagger, best, about["features"], names, buckets)
 
 
 def from_weaver(
@@ -138,7 +148,7 @@ def score(
     budget: int = 16384,
 ) -> np.ndarray:
     """Give the logits [jet, class] of a sample, in its order."""
-    served = batches.of_sample(jets, shuffle=False, budget=budget)
+    served = batches.of_sample(jets, shuffle=False, buckets=tagger.buckets, budget=budget)
     function = loss.logits(tagger.model, tagger.features)
     return train.predict(function, tagger.variables, served, layout=layout)
 

@@ -128,6 +128,7 @@ def fit(
     if settings.n_steps is None and (settings.n_epochs is None or batches is None):
         raise ValueError("settings need n_steps, or n_epochs together with batches")
     layout = layout or parallel.layout(devices=1)
+    parallel.keep_memory()
     loop = _Loop(finish, settings, layout, batches, validation, run, checkpoints, dict(meta or {}))
     state, position = _start(loop, state, resume)
     began, state = time.monotonic(), parallel.place_state(layout, state)
