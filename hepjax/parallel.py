@@ -78,7 +78,8 @@ def keep_memory() -> bool:
     except (OSError, AttributeError):
         return False
     options = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_ARENA_MAX: 1}
-    return all([bool(mallopt(option, value)) for option, value in options.items()])
+    done = [bool(mallopt(option, value)) for option, value in options.items()]
+    return all(done)
 
 
 def compile(layout: Layout, function: Callable, *, donate: bool = False) -> Callable:

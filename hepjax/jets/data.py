@@ -244,8 +244,8 @@ def split(jets: RaggedJets, fractions: Sequence[float], seed: int) -> list[Ragge
 
 
 def inputs(jets: Jets, features: FeatureSet = "full") -> Inputs:
-    """Scale a batch into the features of JetClass: clipped to +-5, 0 where masked, float32 (or float64,
-    if the momenta are).
+    """Scale a batch into the features of JetClass: clipped to +-5, 0 where masked, float32
+    (or float64, if the momenta are).
 
     full: 17 features, kinematic: 7, in the order of the published networks (arXiv:2202.03772, table
     2; scales of its public configuration). Raises ValueError for another feature set.
