@@ -108,7 +108,7 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=config.weight_decay)
     )
     keys = jax.random.split(jax.random.key(config.seed))
-    variables = model.init(keys[0], data.inputs(served.get(0, 0), config.features))
+    variables = jax.jit(model.init)(keys[0], data.inputs(served.get(0, 0), config.features))
     state = train.init(variables["params"], optimiser, keys[1], loss.start(variables))
     objective = loss.classification(model, config.features)
     step = train.gradient_step(

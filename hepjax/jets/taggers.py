@@ -107,8 +107,11 @@ def restore(run: str | Path, step: Literal["best", "latest"] = "best") -> Tagger
         about = checkpoint.load_meta(checkpoints)["tagger"]
         tagger = build(about["name"], about["size"], n_classes=len(about["classes"]))
         example = data.inputs(_example(), about["features"])
-        variables = tagger.init(jax.random.key(0), example)
-        wanted = {"params": variables["params"], "extra": loss.start(variables)}
+        variables = jax.eval_shape(tagger.init, jax.random.key(0), example)
+        wanted = {
+            "params": variables["params"],
+            "extra": jax.eval_shape(loss.start, variables),
+        }
         found, _ = checkpoint.restore(checkpoints, wanted, step, partial=True)
     best = loss.averaged(found["params"], found["extra"], about["decay"])
     names, buckets = tuple(about["classes"]), tuple(about["buckets"])
