@@ -52,7 +52,7 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
         values.append(float(objective.finish(sums)[0]))
         return objective.finish(sums)
 
-    variables = plain.init(jax.random.key(0), data.inputs(served.get(0, 0)))
+    variables = jax.jit(plain.init)(jax.random.key(0), data.inputs(served.get(0, 0)))
     variables = jax.tree.map(lambda x: np.asarray(x, dtype), variables)
     state = train.init(variables["params"], optimiser, jax.random.key(1), loss.start(variables))
     step = train.gradient_step(
