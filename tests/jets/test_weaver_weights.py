@@ -52,7 +52,7 @@ def test_official_particlenet_on_top_landscape_jets(official, hepjax_data):
 
 
 def points_in_single_precision(vectors, mask):
-    """Positions [jet, particle, 2] around the jet, each operation rounded to float32 as in torch."""
+    """Positions [jet, particle, 2] about the jet, each operation rounded to float32 as in torch."""
     single = np.float32
 
     def rounded(function, *arguments):
