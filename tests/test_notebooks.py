@@ -13,6 +13,7 @@ def executed(path, environment, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
     notebook = nbformat.read(path, as_version=4)
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own shows pictures in cells
     client = nbclient.NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": FOLDER}}
     )
@@ -20,7 +21,6 @@ def executed(path, environment, monkeypatch):
     return notebook
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_jets_top(tiny_run, monkeypatch):
     notebook = executed(FOLDER / "jets_top.ipynb", {"HEPJAX_RUN": tiny_run}, monkeypatch)

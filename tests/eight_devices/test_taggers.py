@@ -75,7 +75,9 @@ def input_statistics(batch_stats):
     return batch_stats["norm"] if "norm" in batch_stats else batch_stats["embedding"]["norm"]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", ["part", pytest.param("particlenet", marks=pytest.mark.slow), "pfn"]
+)
 def test_losses_of_twenty_steps_agree(served, name):
     optimiser = optax.adam(1e-3)
     one = trained(name, served, "jit", 1, optimiser, N_STEPS)

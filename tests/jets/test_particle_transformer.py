@@ -112,10 +112,10 @@ def weaver(hepjax_data):
     return inputs, state, file["__y"], file["__y64"]
 
 
-def network(weaver, features, dtype):
+def network(weaver, features, dtype, n=32):
     """A published-size network with weaver's weights: function of inputs, and the inputs."""
     inputs, state, _, _ = weaver
-    inputs = data.Inputs(*(np.asarray(x, dtype) for x in inputs[:3]), inputs.mask)
+    inputs = data.Inputs(*(np.asarray(x[:n], dtype) for x in inputs[:3]), inputs.mask[:n])
     net = model.from_linen(particle_transformer.ParticleTransformer(10, pair_features=features))
     template = jax.eval_shape(net.init, jax.random.key(0), inputs)
     filled = weaver_weights.particle_transformer(state, template)
@@ -144,12 +144,12 @@ def test_weaver_in_float32(weaver):
 def test_stable_pair_masses_hold_in_float32(weaver):
     """Compiled, against float64, in another order, and with half the padding."""
     with jax.enable_x64(True):
-        exact, wide = network(weaver, pairs.stable, np.float64)
+        exact, wide = network(weaver, pairs.stable, np.float64, n=8)
         exact = exact(wide)
     apply, inputs = network(weaver, pairs.stable, np.float32)
     compiled = jax.jit(apply)
     logits = compiled(inputs)
-    assert furthest(logits, exact) < 1e-5
+    assert furthest(logits[:8], exact) < 1e-5
     order = np.random.default_rng(0).permutation(128)
     assert furthest(compiled(jax.tree.map(lambda x: x[:, order], inputs)), logits) < 1e-5
     fits = inputs.mask.sum(1) <= 64
