@@ -112,7 +112,10 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
     state = train.init(variables["params"], optimiser, keys[1], loss.start(variables))
     objective = loss.classification(model, config.features)
     step = train.gradient_step(
-        objective, optimiser, axis_name=axis, update=loss.update(config.decay)
+        loss.renormalised(model, config.features),
+        optimiser,
+        axis_name=axis,
+        update=loss.update(config.decay, momentum=0.02),
     )
     about = taggers.meta(
         config.model, config.size, config.features, CLASSES, config.buckets, config.decay

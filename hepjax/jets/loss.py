@@ -29,17 +29,23 @@ REPORTED = {"accuracy": 0.0}
 
 
 def classification(
-    model: Model, features: data.FeatureSet = "full", *, smoothing: float = 0.0
+    model: Model,
+    features: data.FeatureSet = "full",
+    *,
+    smoothing: float = 0.0,
+    batch_stats: Any = None,
 ) -> train.Loss:
     """Build the weighted mean cross-entropy of a tagger over jets, and its accuracy.
 
     model: init/apply on data.Inputs -> logits [jet, class]; smoothing: share of the label spread
-    over all classes. The sums carry those of batch norm as "batch_sums".
+    over all classes; batch_stats: running statistics to renormalise by, `nn.norm`. The sums carry
+    those of batch norm as "batch_sums".
     """
+    further = {"batch_stats": batch_stats} if batch_stats else {}
 
     def means(params: Any, jets: data.Jets, key: Any) -> Any:
         inputs = data.inputs(jets, features)
-        out, batch_sums = model.apply_train({"params": params}, inputs, key=key)
+        out, batch_sums = model.apply_train({"params": params, **further}, inputs, key=key)
         return _means(out, jets, smoothing), {"batch_sums": batch_sums}
 
     return train.mean_loss(means, REPORTED)
@@ -63,16 +69,25 @@ def start(variables: Any) -> dict[str, Any]:
     }
 
 
-def update(decay: float) -> Any:
+def renormalised(model: Model, features: data.FeatureSet = "full", **options: Any) -> Any:
+    """Build extra -> `classification` that renormalises by the running statistics in extra."""
+    return lambda extra: classification(
+        model, features, batch_stats=extra["batch_stats"], **options
+    )
+
+
+def update(decay: float, momentum: float = norm.MOMENTUM) -> Any:
     """Build the update of TrainState.extra after a step, for train.gradient_step.
 
-    decay: of the moving average per step, 0 to 1; early steps are not biased towards zero.
+    decay: of the moving average per step, 0 to 1; momentum: weight of a batch in the running
+    statistics. Early steps are biased in neither towards where they began.
     """
     average = optax.ema(decay, debias=False)
 
     def after_step(extra: dict[str, Any], params: Any, sums: Any) -> dict[str, Any]:
+        weight = jnp.maximum(momentum, 1 / (1 + extra["average"].count))
         return {
-            "batch_stats": norm.update(extra["batch_stats"], sums["batch_sums"]),
+            "batch_stats": norm.update(extra["batch_stats"], sums["batch_sums"], weight),
             "average": average.update(params, extra["average"])[1],
         }
 

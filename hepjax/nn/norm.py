@@ -7,6 +7,11 @@ total of squares) into the collection "batch_sums"; the running statistics "batc
 evaluation uses, are not touched inside: `update` moves them once a step, with the sums of all
 micro-batches and devices.
 
+Batches by length are not alike: jets of few particles and of many have other statistics, and a
+network normalised by those of its batch alone never sees the difference it meets in evaluation. So
+where training is given the running statistics, it normalises by them and keeps the gradient of
+batch norm (batch renormalisation).
+
 `standardise` is layer norm without its factors, `LayerNorm` has them, and `NormedDense` is layer
 norm and the dense layer behind it in one, with the factors multiplied into the kernel: fewer passes
 over the activations, forwards and backwards.
@@ -34,12 +39,16 @@ EPSILON = 1e-5
 MOMENTUM = 0.1
 """Weight of a new batch in the running statistics, as torch's batch norm has it."""
 
+MOST_STRETCH, MOST_SHIFT = 3.0, 5.0
+"""How far running statistics may stand from those of a batch in training (arXiv:1702.03275)."""
+
 
 class MaskedBatchNorm(linen.Module):
     """Batch norm of x over the entries where the mask is True (arXiv:1502.03167).
 
-    Mean and biased variance are found in two passes in float32. feature_axis: of x, the last one or
-    0; axis_name: the axis of pmap to sum over, None under jit.
+    Mean and biased variance are found in two passes in float32. In training with a collection
+    "batch_stats" it is batch renormalisation (arXiv:1702.03275). feature_axis: of x, the last one
+    or 0; axis_name: the axis of pmap to sum over, None under jit.
     """
 
     feature_axis: int = -1
@@ -57,9 +66,10 @@ class MaskedBatchNorm(linen.Module):
             )
         n_features = x.shape[axis]
         scale, bias = factors(self, n_features)
-        mean, var = _running(self, n_features)
+        mean, var, known = _running(self, n_features)
         real = jnp.expand_dims(mask, axis)
         wide = x.astype(_at_least_float32(x.dtype))
+        running_mean, running_var = mean, var
         if train:
             count = mask.sum(dtype=wide.dtype)
             total = jnp.where(real, wide, 0).sum(axes)
@@ -69,9 +79,22 @@ class MaskedBatchNorm(linen.Module):
             spread = jnp.where(real, (wide - centre) ** 2, 0).sum(axes)
             var = _psum(spread, self.axis_name) / n
             _emit(self, count, total, spread + 2 * mean * total - count * mean**2)
+            if known:
+                stretch, shift = _to_running(mean, var, running_mean, running_var)
+                scale, bias = scale * stretch, bias + scale * shift
         factor = scale * jax.lax.rsqrt(var + EPSILON)
         out = (wide - jnp.expand_dims(mean, axes)) * jnp.expand_dims(factor, axes)
         return (out + jnp.expand_dims(bias, axes)).astype(self.dtype or x.dtype)
+
+
+def _to_running(
+    mean: jax.Array, var: jax.Array, running_mean: jax.Array, running_var: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Factor and shift from values normalised by the batch to those by running statistics."""
+    inverse = jax.lax.rsqrt(running_var + EPSILON)
+    stretch = jnp.clip(jnp.sqrt(var + EPSILON) * inverse, 1 / MOST_STRETCH, MOST_STRETCH)
+    shift = jnp.clip((mean - running_mean) * inverse, -MOST_SHIFT, MOST_SHIFT)
+    return jax.lax.stop_gradient(stretch), jax.lax.stop_gradient(shift)
 
 
 @jax.custom_vjp
@@ -137,14 +160,15 @@ class NormedDense(linen.Module):
 
 
 def update(
-    batch_stats: Mapping[str, Any], batch_sums: Mapping[str, Any], momentum: float = MOMENTUM
+    batch_stats: Mapping[str, Any], batch_sums: Mapping[str, Any], momentum: Any = MOMENTUM
 ) -> dict[str, Any]:
     """Move the running statistics towards those of a batch.
 
     batch_stats: nested {name: {"mean", "var"}}; batch_sums: the same names with {"count", "total",
-    "total_of_squares"}, summed over micro-batches and devices. The variance moves towards the
-    unbiased one, as in torch; fewer than two entries change nothing. Raises ValueError for sums of
-    a layer without statistics.
+    "total_of_squares"}, summed over micro-batches and devices; momentum: weight of the batch. The
+    variance is the unbiased one of the batches together, so that between batches counts too (torch
+    leaves that out); fewer than two entries change nothing. Raises ValueError for sums of a layer
+    without statistics.
     """
     unknown = set(batch_sums) - set(batch_stats)
     if unknown:
@@ -155,14 +179,15 @@ def update(
     }
 
 
-def _moved(old: Mapping[str, Any], sums: Mapping[str, Any], momentum: float) -> dict[str, Any]:
+def _moved(old: Mapping[str, Any], sums: Mapping[str, Any], momentum: Any) -> dict[str, Any]:
     if "count" not in sums:
         return update(old, sums, momentum)
     enough = sums["count"] > 1
     n = jnp.where(enough, sums["count"], 2)
     mean = sums["total"] / n
     var = jnp.maximum(sums["total_of_squares"] / n - mean**2, 0) * n / (n - 1)
-    new = {"mean": mean, "var": var}
+    between = (1 - momentum) * (mean - old["mean"]) ** 2
+    new = {"mean": mean, "var": var + between}
     return {
         name: jnp.where(enough, value + momentum * (new[name] - value), value).astype(value.dtype)
         for name, value in old.items()
@@ -175,13 +200,14 @@ def factors(module: linen.Module, n_features: int, prefix: str = "") -> tuple[ja
     return scale, module.param(f"{prefix}bias", linen.initializers.zeros, (n_features,))
 
 
-def _running(module: linen.Module, n_features: int) -> tuple[jax.Array, jax.Array]:
+def _running(module: linen.Module, n_features: int) -> tuple[jax.Array, jax.Array, bool]:
+    """Running mean and variance, and whether there are any: training can do without."""
     stored = module.has_variable("batch_stats", "mean")
     if not stored and not module.is_mutable_collection("batch_stats"):
-        return jnp.zeros(n_features), jnp.ones(n_features)  # training needs none
+        return jnp.zeros(n_features), jnp.ones(n_features), False
     mean = module.variable("batch_stats", "mean", jnp.zeros, (n_features,))
     var = module.variable("batch_stats", "var", jnp.ones, (n_features,))
-    return mean.value, var.value
+    return mean.value, var.value, True
 
 
 def _emit(module: linen.Module, count: jax.Array, total: jax.Array, squares: jax.Array) -> None:

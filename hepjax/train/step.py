@@ -49,7 +49,7 @@ def init(
 
 
 def gradient_step(
-    loss: Loss,
+    loss: Loss | Callable[[Any], Loss],
     optimiser: optax.GradientTransformation,
     *,
     axis_name: str | None = None,
@@ -58,6 +58,7 @@ def gradient_step(
 ) -> Step:
     """Build the usual step: one gradient, one update; an empty batch leaves the state as it was.
 
+    loss: a Loss, or a function of the state's extra that gives one (running statistics);
     axis_name: parallel.axis_name(layout); accumulate: micro-batches a batch; update(extra, params,
     sums) -> extra, from the new parameters and the total sums (running statistics, EMA).
     """
@@ -66,8 +67,9 @@ def gradient_step(
         key = jax.random.fold_in(state.key, state.step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        now = loss if isinstance(loss, Loss) else loss(state.extra)
         sums, slope = gradient(
-            loss, state.params, batch, key, axis_name=axis_name, accumulate=accumulate
+            now, state.params, batch, key, axis_name=axis_name, accumulate=accumulate
         )
         updates, opt_state = optimiser.update(slope, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

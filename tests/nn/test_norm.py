@@ -20,7 +20,8 @@ def variables():
 @pytest.mark.smoke
 def test_statistics_are_over_real_entries(variables):
     garbage = np.where(MASK[..., None], X, 1e6)
-    y, new = LAYER.apply(variables, garbage, MASK, train=True, mutable=["batch_sums"])
+    only = {"params": variables["params"]}
+    y, new = LAYER.apply(only, garbage, MASK, train=True, mutable=["batch_sums"])
     real = np.asarray(y)[MASK]
     np.testing.assert_allclose(real.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(real.std(0), 1, atol=1e-4)
@@ -39,6 +40,42 @@ def test_update_moves_towards_the_unbiased_variance_of_the_whole(variables):
     new = norm.update({"n": variables["batch_stats"]}, {"n": total}, momentum=1.0)["n"]
     np.testing.assert_allclose(new["mean"], X[MASK].mean(0), rtol=1e-4)
     np.testing.assert_allclose(new["var"], X[MASK].var(0, ddof=1), rtol=1e-3)
+
+
+def test_running_statistics_of_unlike_batches_are_those_of_the_mixture(variables):
+    """The variance between batches counts."""
+    stats = {"n": variables["batch_stats"]}
+    parts = [X + shift for shift in (-3, 0, 4)]
+    for count, x in enumerate(parts):
+        _, new = LAYER.apply(variables, x, np.ones_like(MASK), train=True, mutable=["batch_sums"])
+        stats = norm.update(stats, {"n": new["batch_sums"]}, 1 / (1 + count))
+    whole = np.concatenate(parts).reshape(-1, 4)
+    within = X.reshape(-1, 4).var(0, ddof=1)
+    np.testing.assert_allclose(stats["n"]["mean"], whole.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(stats["n"]["var"], within + np.var([-3, 0, 4]), rtol=1e-4)
+
+
+def test_renormalisation_gives_the_output_of_evaluation_and_the_gradient_of_the_batch(variables):
+    stats = {"mean": jnp.full(4, 1.0), "var": jnp.full(4, 6.0)}
+    known = {**variables, "batch_stats": stats}
+    out = LAYER.apply(known, X, MASK, train=True, mutable=["batch_sums"])[0]
+    np.testing.assert_allclose(out, LAYER.apply(known, X, MASK), rtol=1e-4, atol=1e-5)
+    weight = np.random.default_rng(3).normal(size=X.shape) * MASK[..., None]
+
+    def slope(variables):
+        def f(x):
+            out = LAYER.apply(variables, x, MASK, train=True, mutable=["batch_sums"])[0]
+            return (out * weight).sum()
+
+        return jax.grad(f)(X)
+
+    stretch = np.sqrt(X[MASK].var(0) + norm.EPSILON) / np.sqrt(6.0 + norm.EPSILON)
+    plain = slope({"params": variables["params"]})
+    np.testing.assert_allclose(slope(known), plain * stretch, rtol=1e-3, atol=1e-6)
+    far = {**variables, "batch_stats": {"mean": jnp.full(4, 1e3), "var": jnp.full(4, 1e-6)}}
+    limited = LAYER.apply(far, X, MASK, train=True, mutable=["batch_sums"])[0][MASK]
+    np.testing.assert_allclose(limited.mean(0), -norm.MOST_SHIFT, rtol=1e-3)
+    np.testing.assert_allclose(limited.std(0), norm.MOST_STRETCH, rtol=1e-3)
 
 
 def test_an_empty_batch_changes_nothing_and_is_finite(variables):
