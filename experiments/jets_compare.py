@@ -19,9 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from hepjax import metrics, plot, runs
+from hepjax import batch, metrics, plot, runs
 from hepjax.jets import report, taggers
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -38,21 +39,32 @@ class Config:
     n_seeds: int = 3
     seed: int = 0  # the first one
     data: tuple[Path, ...] = ()  # ROOT files; none: generate
-    n_jets: int = 72_000  # to generate; 70 % are for training
-    n_epochs: int = 8
+    n_jets: int = jets_top.Config.n_jets  # to generate; 70 % are for training
+    n_epochs: int = jets_top.Config.n_epochs
+    budget: int = jets_top.Config.budget
+    buckets: tuple[int, ...] = jets_top.Config.buckets
     size: taggers.Size = "small"
+    samples: Path = Path("runs/samples")  # where generated jets are kept
     resume: bool = False  # keep the trainings that are done
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_jets": 10_000, "n_epochs": 2, "n_seeds": 2},
-    "full": {"n_jets": 2_000_000, "n_epochs": 20, "size": "full"},
+    "full": {
+        "n_jets": 2_000_000,
+        "n_epochs": 20,
+        "size": "full",
+        "budget": 65536,
+        "buckets": batch.BUCKETS,
+    },
 }
 
 
 def main(config: Config) -> dict[str, Any]:
     """Train all models with all seeds; returns what metrics.json holds."""
     run = runs.create(config.out, config, resume=config.resume)
+    if jax.config.jax_compilation_cache_dir is None:  # seeds share what is compiled
+        jax.config.update("jax_compilation_cache_dir", str(run.path.absolute() / "compiled"))
     seeds = range(config.seed, config.seed + config.n_seeds)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in config.models}
     for seed, name in itertools.product(seeds, config.models):
@@ -100,6 +112,9 @@ def training(config: Config, name: taggers.Name, seed: int) -> dict[str, Any]:
         seed=seed,
         n_jets=config.n_jets,
         n_epochs=config.n_epochs,
+        budget=config.budget,
+        buckets=config.buckets,
+        samples=config.samples,
         resume=(out / "config.json").exists(),
     )
     return jets_top.main(one)

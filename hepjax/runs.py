@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ def parse(
         for name, fields in presets.items()
     )
     module = sys.modules[config.__module__].__doc__ or ""
+    module = re.sub(r"\n(?=[A-Z]\w+: )", "\n\n", module)  # a line each, where help joins lines
     about = f"{module}\nPresets, which any option can change:\n{listed}"
     return tyro.cli(config, default=default, args=words, description=about)
 

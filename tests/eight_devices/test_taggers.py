@@ -56,7 +56,7 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
     variables = jax.tree.map(lambda x: np.asarray(x, dtype), variables)
     state = train.init(variables["params"], optimiser, jax.random.key(1), loss.start(variables))
     step = train.gradient_step(
-        objective, optimiser, axis_name=parallel.axis_name(layout), update=loss.update(0.9)
+        loss.renormalised(network), optimiser, axis_name=parallel.axis_name(layout), update=loss.update(0.9)
     )
     settings = train.Settings(n_steps=n_steps, log_every=1)
     wide = batch.Batches(
