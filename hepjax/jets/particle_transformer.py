@@ -159,11 +159,12 @@ class PairEmbedding(linen.Module):
         x = self.features(p4)
         real = pairs.mask(mask).reshape(-1)
         x = x.reshape(x.shape[0], -1)
-        first = norm.MaskedBatchNorm(0, self.axis_name, name="norm")
+        first = norm.MaskedBatchNorm(0, self.axis_name, fixed_bias=True, name="norm")
         x = first(x, real, train).astype(self.dtype or x.dtype)
         for k, width in enumerate(self.widths):
             kernel = self.param(f"kernel_{k}", mlp.uniform, (x.shape[0], width))
             shift = self.param(f"bias_{k}", linen.initializers.zeros, (width,))
+            shift = jax.lax.stop_gradient(shift)  # as the norm's bias: the next takes it out
             x = kernel.T.astype(x.dtype) @ jnp.where(real, x, 0) + shift.astype(x.dtype)[:, None]
             layer = norm.MaskedBatchNorm(0, self.axis_name, self.dtype, name=f"norm_{k}")
             x = self.activation(layer(x, real, train))

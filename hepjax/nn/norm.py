@@ -48,12 +48,14 @@ class MaskedBatchNorm(linen.Module):
 
     Mean and biased variance are found in two passes in float32. In training with a collection
     "batch_stats" it is batch renormalisation (arXiv:1702.03275). feature_axis: of x, the last one
-    or 0; axis_name: the axis of pmap to sum over, None under jit.
+    or 0; axis_name: the axis of pmap to sum over, None under jit; fixed_bias: for a norm whose bias
+    a later norm takes out again, so that its slope is rounding alone.
     """
 
     feature_axis: int = -1
     axis_name: str | None = None
     dtype: Any = None
+    fixed_bias: bool = False
 
     @linen.compact
     def __call__(self, x: jax.Array, mask: jax.Array, train: bool = False) -> jax.Array:
@@ -66,6 +68,7 @@ class MaskedBatchNorm(linen.Module):
             )
         n_features = x.shape[axis]
         scale, bias = factors(self, n_features)
+        bias = jax.lax.stop_gradient(bias) if self.fixed_bias else bias
         mean, var, known = _running(self, n_features)
         real = jnp.expand_dims(mask, axis)
         wide = x.astype(_at_least_float32(x.dtype))

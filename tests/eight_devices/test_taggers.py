@@ -56,7 +56,10 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
     variables = jax.tree.map(lambda x: np.asarray(x, dtype), variables)
     state = train.init(variables["params"], optimiser, jax.random.key(1), loss.start(variables))
     step = train.gradient_step(
-        loss.renormalised(network), optimiser, axis_name=parallel.axis_name(layout), update=loss.update(0.9)
+        loss.renormalised(network),
+        optimiser,
+        axis_name=parallel.axis_name(layout),
+        update=loss.update(0.9),
     )
     settings = train.Settings(n_steps=n_steps, log_every=1)
     wide = batch.Batches(
@@ -70,11 +73,6 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
     return np.array(values), variables["params"], jax.device_get(done.state)
 
 
-def input_statistics(batch_stats):
-    """Those of the first norm, which see the features and no parameter."""
-    return batch_stats["norm"] if "norm" in batch_stats else batch_stats["embedding"]["norm"]
-
-
 @pytest.mark.parametrize(
     "name", ["part", pytest.param("particlenet", marks=pytest.mark.slow), "pfn"]
 )
@@ -85,11 +83,9 @@ def test_losses_of_twenty_steps_agree(served, name):
     for mode in ("jit", "pmap"):
         eight = trained(name, served, mode, 8, optimiser, N_STEPS)
         np.testing.assert_allclose(eight[0], one[0], rtol=1e-5)
-        # deeper statistics hold biases that the norm takes out: no gradient, so Adam moves them by
-        # rounding alone
-        first = [input_statistics(x[2].extra["batch_stats"]) for x in (one, eight)]
-        for a, b in zip(*map(jax.tree.leaves, first), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        statistics = [x[2].extra["batch_stats"] for x in (one, eight)]
+        for a, b in zip(*map(jax.tree.leaves, statistics), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def gradient(name, served, mode, devices, dtype):
