@@ -101,16 +101,18 @@ def compare(
         ("mass", "GeV", np.linspace(0, 300, 31)),
         ("constituents", "", np.linspace(0, 130, 27)),
     ):
-        samples = {}
         for i, name in enumerate(("QCD", "top")):
+            samples = {}
             for label, jets in (("Top landscape", reference), ("own Pythia 8", own)):
                 mass = lorentz.mass(jets.p4.astype(np.float64))
                 count = np.diff(jets.particles.offsets)
-                x = (mass if unit else count)[jets.label == i]
-                samples[f"{name}, {label}"] = x
-                results[f"{quantity}_{name}_{'own' if jets is own else 'reference'}"] = np.median(x)
-        with plot.figure_with_ratio(run.path / "plots" / f"compare_{quantity}") as (ax, ratio):
-            plot.compare(ax, samples, edges, quantity=f"Jet {quantity}", unit=unit, ratio_ax=ratio)
+                samples[label] = (mass if unit else count)[jets.label == i]
+                where = f"{quantity}_{name}_{'own' if jets is own else 'reference'}"
+                results[where] = float(np.median(samples[label]))
+            path = run.path / "plots" / f"compare_{quantity}_{name}"
+            with plot.figure_with_ratio(path) as (ax, ratio):
+                axis = f"{name} jets: {quantity}"
+                plot.compare(ax, samples, edges, quantity=axis, unit=unit, ratio_ax=ratio)
     return results
 
 
