@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 
 class Checkpoints(NamedTuple):
@@ -151,7 +152,7 @@ def _check_fit(folder: Path, target: Any, partial: bool) -> None:
         return jax.tree_util.keystr(path, simple=True, separator="/")
 
     def shape_of(x: Any) -> tuple[int, ...]:
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             x = jax.eval_shape(jax.random.key_data, x)
         return tuple(x.shape)
 
@@ -159,7 +160,8 @@ def _check_fit(folder: Path, target: Any, partial: bool) -> None:
         leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
         return {name_of(path): shape_of(x) for path, x in leaves}
 
-    saved = shapes(ocp.StandardCheckpointHandler().metadata(folder.absolute()).tree)
+    absolute: Any = folder.absolute()
+    saved = shapes(ocp.StandardCheckpointHandler().metadata(absolute).tree)
     wanted = shapes(target)
     lacking, further = sorted(set(wanted) - set(saved)), sorted(set(saved) - set(wanted))
     other = {
