@@ -139,3 +139,15 @@ def test_metrics_json_is_what_main_returned(tiny_run):
     assert results["n_parameters"] > 0
     steps = [line["step"] for line in runs.read(tiny_run) if line["split"] == "validation"]
     assert len(steps) == 2
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs(tiny_file, tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "jets.root").symlink_to(tiny_file)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["done"].reason == "finished"
+    assert int(names["done"].state.step) > 0
