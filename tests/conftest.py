@@ -92,6 +92,7 @@ def tiny_config(jets_top, tiny_file, tmp_path_factory):
     return jets_top.Config(
         out=tmp_path_factory.mktemp("runs") / "run",
         data=(tiny_file,),
+        model="pfn",  # compiles in no time; CI runs the README's command with the transformer
         n_epochs=2,
         budget=1024,
         buckets=(32,),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,10 +59,35 @@ def test_jets_top_without_a_run_to_predict_from(jets_top, tiny_file):
         jets_top.main(jets_top.Config(predict=(tiny_file,)))
 
 
-@pytest.mark.parametrize("model", ["particlenet", "pfn"])
-def test_jets_top_trains_other_models(jets_top, tiny_config, tmp_path, model):
-    config = dataclasses.replace(tiny_config, model=model, out=tmp_path / "run", n_epochs=1)
+def test_jets_top_trains_other_models(jets_top, tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, model="particlenet", out=tmp_path / "run", n_epochs=1)
     assert 0 < jets_top.main(config)["auc"] <= 1
+
+
+def test_jets_compare_pairs_models_on_the_same_test_jets(
+    load_experiment, tiny_run, tiny_config, tmp_path
+):
+    """A training that is there already is kept, the other one is done."""
+    experiment = load_experiment("jets_compare")
+    out = tmp_path / "compare"
+    shutil.copytree(tiny_run, out / "trainings" / "pfn_0")
+    before = (out / "trainings" / "pfn_0" / "metrics.json").stat().st_mtime
+    config = experiment.Config(
+        out=out,
+        models=("pfn", "efn"),
+        n_seeds=1,
+        data=tiny_config.data,
+        n_epochs=2,
+        budget=tiny_config.budget,
+        buckets=tiny_config.buckets,
+    )
+    results = experiment.main(config)
+    assert (out / "trainings" / "pfn_0" / "metrics.json").stat().st_mtime == before
+    gap = results["pfn_auc"] - results["efn_auc"]
+    assert results["pfn_above_efn"] == pytest.approx(gap, abs=1e-9)
+    assert 0 < results["pfn_above_efn_error"] < 0.2
+    assert results["auc_bdt"] == json.loads((tiny_run / "metrics.json").read_text())["auc_bdt"]
+    assert (out / "plots" / "auc.png").exists()
 
 
 def pretrained_folder(hepjax_data, tmp_path, n):

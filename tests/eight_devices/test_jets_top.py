@@ -22,7 +22,6 @@ def trained(jets_top, tiny_config, tiny_file, tmp_path_factory):
         config = dataclasses.replace(
             tiny_config,
             out=tmp_path_factory.mktemp("runs") / "run",
-            model="pfn",
             devices=devices,
             mode=mode,
         )

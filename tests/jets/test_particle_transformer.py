@@ -49,6 +49,7 @@ def tagger(request):
     return net, jax.jit(net.init)(jax.random.key(0), inputs), jax.tree.map(np.asarray, inputs)
 
 
+@pytest.mark.smoke
 def test_permutation_padding_and_garbage(tagger):
     net, variables, inputs = tagger
     apply = jax.jit(lambda v, x: net.apply(v, x))
