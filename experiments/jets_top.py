@@ -2,7 +2,7 @@
 
 Paper:    Particle Transformer, arXiv:2202.03772; ParticleNet, arXiv:1902.08570; PFN, 1810.05165
 Command:  uv run --extra generators experiments/jets_top.py --quick --out runs/quick
-Cost:     --quick about 6 minutes on two CPU cores; default about 20 minutes; --full a GPU
+Cost:     --quick less than 6 minutes on two CPU cores; default about 20 minutes; --full a GPU
 Expected: --quick AUC about 0.99 (boosted trees about 0.98); the numbers are in the README
 
 Without --data it generates top and QCD jets and keeps them under --samples; with it, it reads ROOT
@@ -58,7 +58,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"n_jets": 29_000, "n_epochs": 3, "decay": 0.99},
+    "quick": {"n_jets": 29_000, "n_epochs": 2, "decay": 0.99},
     "full": {
         "n_jets": 2_000_000,
         "size": "full",
