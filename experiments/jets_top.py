@@ -59,14 +59,8 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_jets": 29_000, "n_epochs": 2, "decay": 0.99},
-    "full": {
-        "n_jets": 2_000_000,
-        "size": "full",
-        "n_epochs": 20,
-        "budget": 65536,
-        "buckets": batch.BUCKETS,
-        "devices": None,
-    },
+    "full": {"n_jets": 2_000_000, "size": "full", "n_epochs": 20, "devices": None}
+    | {"budget": 65536, "buckets": batch.BUCKETS},
 }
 
 
@@ -111,22 +105,17 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
     served = batches.of_sample(jets, seed=config.seed, group=config.steps_per_call, **serve)
     n_steps = config.n_epochs * len(served.shapes(0))
     schedule = optax.cosine_onecycle_schedule(n_steps, config.learning_rate, 0.15)
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=config.weight_decay)
-    )
+    adamw = optax.adamw(schedule, weight_decay=config.weight_decay)
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), adamw)
     keys = jax.random.split(jax.random.key(config.seed))
     variables = jax.jit(model.init)(keys[0], data.inputs(served.get(0, 0), config.features))
     state = train.init(variables["params"], optimiser, keys[1], loss.start(variables))
     objective = loss.classification(model, config.features)
+    update = loss.update(config.decay, momentum=0.02)
     step = train.gradient_step(
-        loss.renormalised(model, config.features),
-        optimiser,
-        axis_name=axis,
-        update=loss.update(config.decay, momentum=0.02),
+        loss.renormalised(model, config.features), optimiser, axis_name=axis, update=update
     )
-    about = taggers.meta(
-        config.model, config.size, config.features, CLASSES, config.buckets, config.decay
-    )
+    about = (config.model, config.size, config.features, CLASSES, config.buckets, config.decay)
     with checkpoint.open(run.path / "checkpoints") as checkpoints:
         train.fit(
             step,
@@ -142,7 +131,7 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
             ),
             run=run,
             checkpoints=checkpoints,
-            meta=about,
+            meta=taggers.meta(*about),
             resume=config.resume,
         )
 

@@ -20,7 +20,7 @@ over the activations, forwards and backwards.
 >>> x, mask = jnp.array([[1.0], [3.0], [99.0]]), jnp.array([True, True, False])
 >>> layer = MaskedBatchNorm()
 >>> variables = layer.init(jax.random.key(0), x, mask)
->>> layer.apply(variables, x, mask, train=True)[:2, 0].round(3).tolist()
+>>> layer.apply({"params": variables["params"]}, x, mask, train=True)[:2, 0].round(3).tolist()
 [-1.0, 1.0]
 """
 
