@@ -155,3 +155,16 @@ def test_taking_jets_takes_all_of_them(jets):
         batch.lengths(some.particles), batch.lengths(jets.particles)[[5, 2]]
     )
     np.testing.assert_array_equal(some.observers["jet_pt"], jets.observers["jet_pt"][[5, 2]])
+
+
+def test_features_have_the_precision_of_the_momenta(jets):
+    padded = batches.padded(jets, np.arange(16), 32)
+    narrow = data.inputs(padded)
+    assert narrow.features.dtype == np.float32
+    with jax.enable_x64(True):
+        wide = data.inputs(
+            jax.tree.map(lambda x: x.astype(float) if x.dtype == np.float32 else x, padded)
+        )
+        assert {x.dtype for x in wide[:3]} == {np.dtype(np.float64)}
+    for a, b in zip(narrow[:3], wide[:3]):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

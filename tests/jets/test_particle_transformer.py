@@ -84,6 +84,24 @@ def test_gradients_are_finite_with_an_empty_jet(tagger):
     assert any(np.any(x != 0) for x in jax.tree.leaves(slopes))
 
 
+def test_biases_that_a_norm_takes_out_have_no_gradient():
+    """Rounding would give them one, of which Adam makes full steps."""
+    net = model.from_linen(TAGGERS["part"])
+    jets = data.from_columns(toy.jets(n=8)[0])
+    inputs = data.inputs(batches.padded(jets, np.arange(8), 24))
+    params = jax.jit(net.init)(jax.random.key(0), inputs)["params"]
+
+    def loss(params):
+        return (net.apply_train({"params": params}, inputs)[0][:, 0]).sum()
+
+    slopes = jax.jit(jax.grad(loss))(params)["pair_embedding"]
+    taken_out = [slopes["norm"]["bias"], *(x for n, x in slopes.items() if n.startswith("bias_"))]
+    assert len(taken_out) == 3
+    assert all(np.all(np.asarray(x) == 0) for x in taken_out)
+    assert np.any(slopes["norm_0"]["bias"] != 0)
+    assert np.any(slopes["norm"]["scale"] != 0)
+
+
 def test_energy_flow_is_infrared_and_collinear_safe():
     net = model.from_linen(TAGGERS["efn"])
     jets = data.from_columns(toy.jets(n=4)[0])

@@ -51,6 +51,20 @@ def test_official_particlenet_on_top_landscape_jets(official, hepjax_data):
     assert areas[0] == pytest.approx(areas[1], abs=2e-3)
 
 
+def test_selection_repeated_step_by_step_is_a_selection():
+    """Without ties the order is that of sorting; with ties the values still are."""
+    rng = np.random.default_rng(0)
+    for length in (18, 40, 128):
+        clear = rng.permutation(length).astype(np.float32)
+        assert torch_topk.largest(clear.tolist(), 17)[:16] == np.argsort(-clear)[:16].tolist()
+        assert set(torch_topk.largest(clear.tolist(), 17)) == set(np.argsort(-clear)[:17].tolist())
+        tied = rng.integers(0, 9, length).astype(np.float32)
+        found = torch_topk.largest(tied.tolist(), 17)
+        assert len(set(found)) == 17
+        np.testing.assert_array_equal(np.sort(tied[found]), np.sort(tied)[-17:])
+    assert torch_topk.largest([0.0] * 18, 17)[0] != 0  # neither stable nor by index
+
+
 def points_in_single_precision(vectors, mask):
     """Positions [jet, particle, 2] about the jet, each operation rounded to float32 as in torch."""
     single = np.float32

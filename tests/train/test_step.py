@@ -87,3 +87,18 @@ def test_two_optimisers_are_two_steps():
     state, _ = other(state, FULL)
     expected = 0.7 + 0.4 * (3.5 - 0.7)
     assert float(state.params) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_can_look_at_what_the_state_keeps_beside_its_parameters():
+    def with_target(extra):
+        return train.mean_loss(lambda p, x, key: batch.mean((extra * x["weight"] - p) ** 2))
+
+    def update(extra, params, sums):
+        return extra + 1
+
+    step = train.gradient_step(with_target, optax.sgd(0.5), update=update)
+    state = train.init(jnp.zeros(()), optax.sgd(0.5), jax.random.key(0), jnp.float32(3))
+    state, _ = step(state, FULL)
+    assert float(state.params) == 3
+    state, _ = step(state, FULL)
+    assert float(state.params) == 4
