@@ -57,6 +57,7 @@ __all__ = [
     "jensen_shannon",
     "one_vs_one",
     "rejection",
+    "rejection_ratio",
     "roc",
     "threshold_at",
 ]
@@ -212,6 +213,38 @@ def rejection(
     near = [_reach(curve, e) for e in (reached - step, reached + step) if 0 < e < 1]
     shift = np.mean(np.abs(curve.background_efficiency[near] - eps)) if near else 0.0
     return Rejection(1 / eps, error / eps**2, False, float(shift) / eps**2, reached, cut)
+
+
+def rejection_ratio(
+    score: ArrayLike,
+    other: ArrayLike,
+    label: ArrayLike,
+    signal_efficiency: float,
+    weight: ArrayLike | None = None,
+) -> Value:
+    """Rejection by `score` over rejection by `other` on the same events, and its paired error.
+
+    Only events that one of them passes count in the error: of background, and of the signal that
+    sets both cuts. Arguments as in `rejection`. ValueError where either passes no background.
+    """
+    y, w = np.asarray(label), counting.weights(weight, len(np.asarray(label)))
+    logs, parts = [], []
+    for name, one in (("score", score), ("other", other)):
+        found = rejection(one, label, signal_efficiency, weight)
+        if found.lower_limit:
+            counting.fail(name, "no background that passes", "some, or a higher efficiency")
+        step = max(0.05 * (1 - signal_efficiency), 1e-3)
+        near = [rejection(one, label, signal_efficiency + d, weight).value for d in (-step, step)]
+        slope = np.log(near[0] / near[1]) / (2 * step)
+        passed = np.asarray(one, np.float64) >= found.threshold
+        shifts = []
+        for kind, factor in ((0, -found.value), (1, slope)):
+            share = np.where(y == kind, w, 0) / w[y == kind].sum()
+            shifts.append(factor * share * (passed - share @ passed))
+        logs.append(np.log(found.value))
+        parts.append(shifts[0] + shifts[1])
+    ratio = float(np.exp(logs[0] - logs[1]))
+    return Value(ratio, ratio * float(np.sqrt(np.sum((parts[0] - parts[1]) ** 2))))
 
 
 def _share_below(score: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 CACHE = Path(__file__).parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+QUICK_COMPILATION = "--xla_backend_optimization_level=0"  # half of the time is compilation
+os.environ.setdefault("XLA_FLAGS", QUICK_COMPILATION)
 
 
 def pytest_addoption(parser):
@@ -19,6 +22,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.name == "test_eight_devices.py")  # last: see below
     if config.getoption("--slow"):
         return
     for item in items:
@@ -46,6 +50,43 @@ def hepjax_data() -> Path:
     if not folder:
         pytest.skip("HEPJAX_DATA names no folder of test data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def eight_devices(request, tmp_path_factory):
+    """Function of a pytest mark -> exit code and output of the tests in the folder eight_devices.
+
+    They need a process of their own, and take minutes: it starts with the first test and runs on
+    the second core. NPROC enlarges its thread pool: with fewer threads than devices, collectives
+    dead-lock.
+    """
+    folder, printed = Path(__file__).parent / "eight_devices", tmp_path_factory.mktemp("eight")
+    environment = {
+        **os.environ,
+        "NPROC": "32",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count=8",
+        "HEPJAX_EIGHT_DEVICES": "1",
+    }
+    options = ("-q", "--slow", "--confcutdir", str(folder.parent), str(folder))
+    running = {}
+    for item in request.session.items:
+        if item.path.name == "test_eight_devices.py" and not list(item.iter_markers("skip")):
+            chosen = item.callspec.params["chosen"]
+            command = [sys.executable, "-m", "pytest", "-m", chosen, *options]
+            with (printed / chosen).open("w") as file:
+                running[chosen] = subprocess.Popen(
+                    command, env=environment, stdout=file, stderr=file, cwd=folder.parent.parent
+                )
+
+    def result(chosen):
+        return running[chosen].wait(timeout=1800), (printed / chosen).read_text()
+
+    yield result
+    for process in running.values():
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def pytest_ignore_collect(collection_path, config):

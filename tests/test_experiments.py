@@ -1,6 +1,7 @@
 """Each experiment's main with a tiny config: the run folder, the keys, resume and prediction."""
 
 import dataclasses
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -16,6 +17,13 @@ from hepjax.io import root
 ROOT = Path(__file__).parent.parent
 KEYS = {"auc", "auc_error", "auc_bdt", "auc_bdt_error", "rejection_30", "rejection_30_error"}
 KEYS |= {"n_train", "n_test", "seconds"}
+
+
+def load_module(path):
+    spec = importlib.util.spec_from_file_location(path.parent.name + "_toys", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def files_of(run):
@@ -59,6 +67,7 @@ def test_jets_top_without_a_run_to_predict_from(jets_top, tiny_file):
         jets_top.main(jets_top.Config(predict=(tiny_file,)))
 
 
+@pytest.mark.slow
 def test_jets_top_trains_other_models(jets_top, tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, model="particlenet", out=tmp_path / "run", n_epochs=1)
     assert 0 < jets_top.main(config)["auc"] <= 1
@@ -177,3 +186,32 @@ def test_the_example_of_the_readme_runs(tiny_file, tmp_path, monkeypatch):
     exec(compile(example, "README.md", "exec"), names)
     assert names["done"].reason == "finished"
     assert int(names["done"].state.step) > 0
+
+
+def test_jets_flavour(load_experiment, tmp_path):
+    """A line of taggers, one inside another, on toys; trainings that are done are kept."""
+    experiment = load_experiment("jets_flavour")
+    toys = load_module(ROOT / "tests" / "jets" / "flavour" / "conftest.py")
+    root.write_jetclass(tmp_path / "toys.root", toys.columns(n=400, seed=2))
+    config = experiment.Config(
+        out=tmp_path / "run",
+        data=(tmp_path / "toys.root",),
+        models=("gn2_plain", "dl1d"),
+        n_seeds=1,
+        n_epochs=1,
+        budget=1024,
+        test_fraction=0.4,
+    )
+    results = experiment.main(config)
+    for name in config.models:
+        for key in ("light_rejection_70", "c_rejection_70"):
+            assert results[f"{name}_{key}"] >= 1
+            assert results[f"{name}_{key}_error"] >= 0
+    assert results["n_train"] + results["n_test_light"] < 400
+    trained = {path.name for path in (tmp_path / "run" / "trainings").iterdir()}
+    assert trained == {"gn2_plain_0", "dl1d_0", "dips_0"}
+    assert (tmp_path / "run" / "plots" / "rejections.png").exists()
+    before = {p: p.stat().st_mtime for p in (tmp_path / "run").rglob("logits.npy")}
+    again = experiment.main(dataclasses.replace(config, resume=True, models=("dips",)))
+    assert {p: p.stat().st_mtime for p in before} == before
+    assert again["n_train"] == results["n_train"]

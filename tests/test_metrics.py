@@ -375,3 +375,35 @@ def test_results_are_plain_numbers_for_json():
     results.append(metrics.combine_seeds([1, 2], [0.1, 0.1]))
     results.append(metrics.jensen_shannon(score, -score, [-3, 0, 3]))
     assert json.loads(json.dumps(results, allow_nan=False))
+
+
+def test_ratio_of_rejections_by_hand_and_of_equals():
+    rng = np.random.default_rng(0)
+    score, label = gaussians(rng, 4000, 4000)
+    one = metrics.rejection_ratio(score, score, label, 0.6)
+    assert one == (1.0, 0.0)
+    other = score + 0.5 * rng.normal(size=len(score))
+    found = metrics.rejection_ratio(score, other, label, 0.6)
+    values = [metrics.rejection(s, label, 0.6) for s in (score, other)]
+    assert found.value == pytest.approx(values[0].value / values[1].value)
+    apart = np.hypot(*(np.hypot(v.error, v.threshold_error) / v.value for v in values))
+    assert 0 < found.error / found.value < apart
+    back = metrics.rejection_ratio(other, score, label, 0.6)
+    assert back.value == pytest.approx(1 / found.value)
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+def test_error_of_a_ratio_of_rejections_is_confirmed_by_toys(noise):
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(300):
+        score, label = gaussians(rng, 1500, 3000)
+        other = score + noise * rng.normal(size=len(score))
+        found.append(metrics.rejection_ratio(score, other, label, 0.7))
+    values, errors = np.array(found).T
+    assert np.std(values) == pytest.approx(errors.mean(), rel=0.15)
+
+
+def test_ratio_without_background_that_passes():
+    with pytest.raises(ValueError, match="score: found no background"):
+        metrics.rejection_ratio([0.0, 0, 1, 1], [0.0, 1, 1, 0], [0, 0, 1, 1], 0.5)

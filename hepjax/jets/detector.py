@@ -27,6 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hepjax.jets import silicon as layers
+
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 """Values of ``Objects.category``, in the order of the part_is* flags."""
 
@@ -53,6 +55,8 @@ class Objects(NamedTuple):
     d0_error: np.ndarray  # [object] mm
     dz: np.ndarray  # [object] mm
     dz_error: np.ndarray  # [object] mm
+    pt_error: np.ndarray  # [object] relative resolution of the transverse momentum; 0 for towers
+    hits: np.ndarray  # [object, 3] first layer, pixels, strips; 0 for towers and without silicon
     source: np.ndarray  # [object] index in Truth: the track's particle, the tower's largest deposit
     region: np.ndarray  # [object]
 
@@ -96,6 +100,7 @@ class Detector(NamedTuple):
         float  # electrons and muons that get their flag; the others look like hadrons
     )
     lepton_fake: float  # charged hadrons that get the flag of an electron, and as many of a muon
+    silicon: layers.Silicon | None = None  # layers, without which a track has no hits
 
 
 CMS_LIKE = Detector(
@@ -128,6 +133,11 @@ ATLAS_LIKE = CMS_LIKE._replace(
     curl_pt=0.35,
 )
 """Numbers of a detector like ATLAS (2 T), close to the card behind the top landscape jets."""
+
+FLAVOUR_LIKE = ATLAS_LIKE._replace(silicon=layers.ATLAS_LIKE)
+"""The same with layers of silicon: tracks have hits, and those that miss the first layer know less
+of where they come from.
+"""
 
 
 def measure(truth: Truth, detector: Detector, rng: np.random.Generator) -> Objects:
@@ -167,8 +177,15 @@ def find_tracks(truth: Truth, detector: Detector, rng: np.random.Generator) -> O
     """
     pt, eta = _pt_eta(truth.p4)
     efficiency, resolution = track_performance(pt, eta, detector.tracking)
-    kept = np.flatnonzero((truth.charge != 0) & (rng.random(len(pt)) < efficiency))
-    n_tracks = len(kept)
+    found = (truth.charge != 0) & (rng.random(len(pt)) < efficiency)
+    hits, lever = np.zeros((len(pt), 3)), np.ones(len(pt))
+    if detector.silicon is not None:
+        crossed = layers.crossed(truth.vertex, detector.silicon, rng)
+        hits = layers.count(crossed, detector.silicon)
+        lever = layers.lever(crossed, detector.silicon)
+        found &= hits[:, 1:].sum(1) >= detector.silicon.least_hits
+    kept = np.flatnonzero(found)
+    n_tracks, lever = len(kept), lever[kept]
     category = _identify(np.abs(truth.pid[kept]), detector, rng)
     width = np.sqrt(np.log1p(resolution[kept] ** 2))
     scale = np.exp(width * rng.standard_normal(n_tracks) - width**2 / 2)
@@ -176,8 +193,8 @@ def find_tracks(truth: Truth, detector: Detector, rng: np.random.Generator) -> O
     energy = np.sqrt(np.sum(momentum**2, axis=1) + _MASS[category] ** 2)
     d0, dz = impact_parameters(truth.p4[kept], truth.vertex[kept])
     hard = pt[kept] / np.sqrt(np.cosh(eta[kept]))
-    d0_error = np.hypot(detector.d0_constant, detector.d0_slope / hard)
-    dz_error = np.hypot(detector.dz_constant, detector.dz_slope / hard)
+    d0_error = lever * np.hypot(detector.d0_constant, detector.d0_slope / hard)
+    dz_error = lever * np.hypot(detector.dz_constant, detector.dz_slope / hard)
     return Objects(
         p4=np.column_stack([energy, momentum]),
         category=category,
@@ -186,6 +203,8 @@ def find_tracks(truth: Truth, detector: Detector, rng: np.random.Generator) -> O
         d0_error=d0_error,
         dz=dz + dz_error * _pull(n_tracks, detector, rng),
         dz_error=dz_error,
+        pt_error=resolution[kept],
+        hits=hits[kept],
         source=kept,
         region=truth.region[kept],
     )
@@ -275,7 +294,8 @@ def _towers_to_objects(
     return Objects(
         np.column_stack([energy, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]),
         np.full(len(energy), category),
-        *(zero,) * 5,
+        *(zero,) * 6,
+        hits=np.zeros((len(energy), 3)),
         source=towers.source[kept],
         region=towers.region[kept],
     )

@@ -16,17 +16,13 @@ processes shared the work, and a smaller sample is the beginning of a larger one
 10
 """
 
-import contextlib
-import importlib.util
-import os
-from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hepjax.jets import clustering, production, pythia, substructure
 from hepjax.jets import detector as detectors
-from hepjax.jets import processes, pythia, substructure
 from hepjax.jets.pythia import JETCLASS, PROCESSES, TOP_LANDSCAPE, PhaseSpace
 
 if TYPE_CHECKING:
@@ -41,7 +37,6 @@ LABELS = (
 """Classes of JetClass; those that are not generated are 0."""
 
 EVENTS_PER_TASK = 1 << 20  # event_number = (task, process) * this + event
-FRUITLESS = 50  # tasks without a jet, after which to give up
 
 
 class Task(NamedTuple):
@@ -53,14 +48,6 @@ class Task(NamedTuple):
     seed: int
     index: int
     n_regions: int
-
-
-class Piece(NamedTuple):
-    """What a task gives: the fields of ``io.root.Columns``, which a worker does not import."""
-
-    particles: dict[str, np.ndarray]
-    offsets: np.ndarray
-    jets: dict[str, np.ndarray]
 
 
 def generate(
@@ -127,21 +114,18 @@ def cached(folder: Path, n_jets: int, seed: int, *, name: str = "top_landscape")
     return path
 
 
-def make_jets(task: Task) -> Piece:
+def make_jets(task: Task) -> production.Piece:
     """All accepted jets of one task, in the order of events: what a worker does."""
     process, space = PROCESSES[task.process], task.phase_space
-    key = np.random.SeedSequence(task.seed, spawn_key=(process.index,))
-    first_seed = int(key.generate_state(1, np.uint64)[0])
-    pythia_seed = 1 + (first_seed + task.index) % 900_000_000  # never twice in one sample
-    truth, hard = pythia.make_regions(process, space, pythia_seed, task.n_regions)
-    spawned = np.random.SeedSequence(task.seed, spawn_key=(process.index, task.index))
-    rng = np.random.Generator(np.random.Philox(spawned))
+    seed = production.pythia_seed(task.seed, process.index, task.index)
+    truth, hard = pythia.make_regions(process, space, seed, task.n_regions)
+    rng = production.random_numbers(task.seed, process.index, task.index)
     objects = detectors.measure(truth, task.detector, rng)
     members, offsets = _leading_jets(objects, space)
     p4 = substructure.jet_p4(objects.p4[members], offsets)
     region = objects.region[members[offsets[:-1]]]
     keep = np.flatnonzero(_accepted(p4, region, hard, process, space))
-    members, offsets = _take(members, offsets, keep)
+    members, offsets = clustering.take(members, offsets, keep)
     return _columns(task, truth, objects, hard, members, offsets, region[keep])
 
 
@@ -150,38 +134,12 @@ def _leading_jets(objects: detectors.Objects, space: PhaseSpace) -> tuple[np.nda
 
     Returns the indices of its objects [member], hardest first, and offsets [jet + 1].
     """
-    import awkward as ak
-    import fastjet
-
-    count = np.bincount(objects.region)
-    pt = np.hypot(objects.p4[:, 1], objects.p4[:, 2])
-    first = np.concatenate([[0], np.cumsum(count)])[:-1]
-    busy = np.bincount(objects.region, pt) > space.pt_min
-    inside = busy[objects.region]
-    names = ("E", "px", "py", "pz")
-    vectors = ak.zip(dict(zip(names, objects.p4[inside].T)), with_name="Momentum4D")
-    events = ak.unflatten(vectors, count[busy])
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, space.radius)
-    sequence = fastjet.ClusterSequence(events, definition)
-    jets = sequence.constituent_index(min_pt=space.pt_min)
-    region = np.repeat(np.flatnonzero(busy), ak.to_numpy(ak.num(jets)))
-    size = ak.to_numpy(ak.flatten(ak.num(jets, axis=2)))
-    members = ak.to_numpy(ak.flatten(ak.flatten(jets))) + np.repeat(first[region], size)
-    members = members[np.lexsort((members, np.repeat(np.arange(len(size)), size)))]
-    offsets = np.concatenate([[0], np.cumsum(size)])
+    members, offsets = clustering.antikt(objects, space.radius, space.pt_min)
+    region = objects.region[members[offsets[:-1]]]
     p4 = substructure.jet_p4(objects.p4[members], offsets)
     order = np.lexsort((-np.hypot(p4[:, 1], p4[:, 2]), region))
     _, leading = np.unique(region[order], return_index=True)
-    return _take(members, offsets, order[leading])
-
-
-def _take(
-    members: np.ndarray, offsets: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The jets `rows` of ragged indices."""
-    size = np.diff(offsets)[rows]
-    taken = np.concatenate([[0], np.cumsum(size)])
-    return members[np.arange(taken[-1]) + np.repeat(offsets[rows] - taken[:-1], size)], taken
+    return clustering.take(members, offsets, order[leading])
 
 
 def _accepted(
@@ -192,12 +150,12 @@ def _accepted(
     space: PhaseSpace,
 ) -> np.ndarray:
     """Which jets [jet] bool are in the phase space and, for tops, hold the top and its partons."""
-    pt, eta, phi = _pt_eta_phi(p4)
+    pt, eta, phi = clustering.pt_eta_phi(p4)
     good = (pt > space.pt_min) & (pt < space.pt_max) & (np.abs(eta) < space.eta_max)
     if process.top:
         places = np.stack([hard.eta, hard.phi], axis=-1)[region]
         places = np.concatenate([places[:, None], hard.decay[region]], axis=1)
-        delta_phi = _wrap(places[..., 1] - phi[:, None])
+        delta_phi = clustering.wrap(places[..., 1] - phi[:, None])
         distance = np.hypot(places[..., 0] - eta[:, None], delta_phi)
         good &= (distance < space.radius).all(axis=1)
     return good
@@ -211,55 +169,25 @@ def _columns(
     members: np.ndarray,
     offsets: np.ndarray,
     region: np.ndarray,
-) -> Piece:
+) -> production.Piece:
     """Branches of the JetClass layout; part_truth_pid and aux_* are the truth."""
-    process = PROCESSES[task.process]
-    part = detectors.Objects(*(column[members] for column in objects))
-    p4 = substructure.jet_p4(part.p4, offsets)
-    pt, eta, phi = _pt_eta_phi(p4)
-    _, part_eta, part_phi = _pt_eta_phi(part.p4)
-    size = np.diff(offsets)
-    sign = np.repeat(np.where(eta < 0, -1.0, 1.0), size)
-    flags = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
-    components = ("part_energy", "part_px", "part_py", "part_pz")
-    tau = substructure.nsubjettiness(part.p4, offsets, 4, task.phase_space.radius)
+    process, radius = PROCESSES[task.process], task.phase_space.radius
+    particles, jets = clustering.columns(objects, members, offsets)
+    particles["part_truth_pid"] = truth.pid[objects.source[members]].astype(np.int32)
+    p4, n_jets = objects.p4[members], len(offsets) - 1
+    tau = substructure.nsubjettiness(p4, offsets, 4, radius)
     number = (task.index * len(PROCESSES) + process.index) * EVENTS_PER_TASK
-    particles = {
-        **dict(zip(components, part.p4.T)),
-        "part_deta": (part_eta - np.repeat(eta, size)) * sign,
-        "part_dphi": _wrap(part_phi - np.repeat(phi, size)),
-        "part_charge": part.charge,
-        **{f"part_{flag}": part.category == k for k, flag in enumerate(flags)},
-        "part_d0val": part.d0,
-        "part_d0err": part.d0_error,
-        "part_dzval": part.dz,
-        "part_dzerr": part.dz_error,
-        "part_truth_pid": truth.pid[part.source].astype(np.int32),
-    }
-    jets = {
-        "jet_pt": pt,
-        "jet_eta": eta,
-        "jet_phi": phi,
-        "jet_energy": p4[:, 0],
-        "jet_nparticles": size.astype(np.int32),
-        "jet_sdmass": substructure.soft_drop_mass(part.p4, offsets, radius=task.phase_space.radius),
+    jets |= {
+        "jet_sdmass": substructure.soft_drop_mass(p4, offsets, radius=radius),
         **{f"jet_tau{k + 1}": tau[:, k] for k in range(4)},
-        **{name: np.full(len(size), name == process.label, np.int32) for name in LABELS},
+        **{name: np.full(n_jets, name == process.label, np.int32) for name in LABELS},
         "event_number": number + hard.event[region].astype(np.int64),
         "aux_genpart_pid": hard.pid[region].astype(np.int32),
         "aux_genpart_pt": hard.pt[region],
         "aux_genpart_eta": hard.eta[region],
         "aux_genpart_phi": hard.phi[region],
     }
-    return Piece(_single(particles), offsets, _single(jets))
-
-
-def _single(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Floating-point columns in float32, as files have them."""
-    return {
-        name: column.astype(np.float32) if column.dtype == np.float64 else column
-        for name, column in columns.items()
-    }
+    return production.Piece(production.single(particles), offsets, production.single(jets))
 
 
 def _run(
@@ -272,93 +200,21 @@ def _run(
     progress: bool,
 ) -> list["Columns"]:
     """Generate {process: number of jets}, the tasks of all processes in one pool."""
-    _check(request, seed, phase_space, regions_per_task)
-    from hepjax import runs
-    from hepjax.io import root
-
-    n_workers = _cores() if workers is None else workers
-    detector = phase_space.detector if detector is None else detector
-    template = Task("", phase_space, detector, seed, 0, regions_per_task)
-    shown = (
-        runs.progress(sum(request.values()), "jets")
-        if progress
-        else contextlib.nullcontext(lambda n: None)
-    )
-    with processes.pool(__name__, "make_jets", n_workers) as submit, shown as advance:
-        pieces = _schedule(request, template, submit, 2 * n_workers, advance)
-    columns = [root.concatenate([root.Columns(*piece) for piece in parts]) for parts in pieces]
-    return [root.take(table, np.arange(n)) for table, n in zip(columns, request.values())]
-
-
-def _schedule(
-    request: dict[str, int], template: Task, submit: Any, n_waiting: int, advance: Any
-) -> list[list[Piece]]:
-    """Submit tasks of each process until its jets suffice; results [process][task], in order."""
-    names, goals = list(request), list(request.values())
-    pieces: list[list[Piece]] = [[] for _ in names]
-    have, begun = [0] * len(names), [0] * len(names)
-    waiting: deque = deque()
-    while True:
-        for k, name in enumerate(names):
-            while len(waiting) < n_waiting:
-                done = len(pieces[k])
-                a_task = have[k] / done if done else 0.5 * template.n_regions
-                if begun[k] and have[k] + (begun[k] - done) * a_task >= goals[k]:
-                    break
-                task = template._replace(process=name, index=begun[k])
-                waiting.append((k, submit(task)))
-                begun[k] += 1
-        if not waiting:
-            return pieces
-        k, future = waiting.popleft()
-        piece = future.result()
-        advance(min(len(piece.offsets) - 1, goals[k] - min(have[k], goals[k])))
-        have[k] += len(piece.offsets) - 1
-        pieces[k].append(piece)
-        if not have[k] and len(pieces[k]) == FRUITLESS:
-            raise RuntimeError(
-                f"{FRUITLESS * template.n_regions} regions gave no jet of {names[k]}; is "
-                f"{template.phase_space} possible?"
-            )
-
-
-def _check(request: dict[str, int], seed: int, space: PhaseSpace, regions_per_task: int) -> None:
-    for name, n_jets in request.items():
+    for name in request:
         if name not in PROCESSES:
             raise ValueError(f"process is {name!r}, expected one of {sorted(PROCESSES)}")
-        if n_jets < 1:
-            raise ValueError(f"n_jets of {name} is {n_jets}, expected at least 1")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}, expected 0 or more")
-    if regions_per_task < 1:
-        raise ValueError(f"regions_per_task is {regions_per_task}, expected at least 1")
-    if not 0 < space.pt_min < space.pt_max < space.energy / 2:
-        raise ValueError(
-            f"phase_space has pt from {space.pt_min} to {space.pt_max} GeV at {space.energy} GeV, "
-            "expected 0 < pt_min < pt_max < energy / 2"
-        )
-    if not (0 < space.radius < 1.5 and space.eta_max > 0):
-        raise ValueError(
-            f"phase_space has radius {space.radius} and eta_max {space.eta_max}, expected "
-            "0 < radius < 1.5 and eta_max > 0"
-        )
-    for package in ("pythia8mc", "fastjet", "awkward"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(f"{package} is missing; it comes with the extra hepjax[generators]")
+    production.check(request, seed, phase_space, regions_per_task=regions_per_task)
+    detector = phase_space.detector if detector is None else detector
 
+    def task(process: str, index: int) -> Task:
+        return Task(process, phase_space, detector, seed, index, regions_per_task)
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _pt_eta_phi(p4: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    pt = np.hypot(p4[:, 1], p4[:, 2])
-    return pt, np.arcsinh(p4[:, 3] / pt), np.arctan2(p4[:, 2], p4[:, 1])
-
-
-def _wrap(delta_phi: np.ndarray) -> np.ndarray:
-    """Angles in (-pi, pi]."""
-    return np.pi - np.remainder(np.pi - delta_phi, 2 * np.pi)
+    return production.produce(
+        request,
+        task,
+        __name__,
+        "make_jets",
+        jets_per_task=0.5 * regions_per_task,
+        workers=workers,
+        progress=progress,
+    )

@@ -11,7 +11,8 @@ of no momentum is added, which makes it infrared and collinear safe.
 >>> from hepjax.nn import model
 >>> inputs = data.Inputs(*(jnp.ones((2, 8, n)) for n in (7, 2, 4)), jnp.ones((2, 8), bool))
 >>> pfn = model.from_linen(PFN(n_classes=2))
->>> pfn.apply(pfn.init(jax.random.key(0), inputs), inputs).shape
+>>> variables = jax.eval_shape(pfn.init, jax.random.key(0), inputs)
+>>> jax.eval_shape(pfn.apply, variables, inputs).shape
 (2, 2)
 """
 

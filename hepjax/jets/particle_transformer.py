@@ -18,8 +18,8 @@ over real pairs.
 >>> from hepjax.nn import model
 >>> inputs = data.Inputs(*(jnp.ones((2, 8, n)) for n in (17, 2, 4)), jnp.ones((2, 8), bool))
 >>> part = model.from_linen(small(n_classes=2))
->>> variables = jax.jit(part.init)(jax.random.key(0), inputs)
->>> part.apply(variables, inputs).shape
+>>> variables = jax.eval_shape(part.init, jax.random.key(0), inputs)
+>>> jax.eval_shape(part.apply, variables, inputs).shape
 (2, 2)
 """
 

@@ -12,7 +12,8 @@ are over real particles and edges between them.
 >>> from hepjax.nn import model
 >>> inputs = data.Inputs(*(jnp.ones((2, 8, n)) for n in (7, 2, 4)), jnp.ones((2, 8), bool))
 >>> net = model.from_linen(small(n_classes=2))
->>> net.apply(net.init(jax.random.key(0), inputs), inputs).shape
+>>> variables = jax.eval_shape(net.init, jax.random.key(0), inputs)
+>>> jax.eval_shape(net.apply, variables, inputs).shape
 (2, 2)
 """
 

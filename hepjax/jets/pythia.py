@@ -160,12 +160,12 @@ def make_regions(
             continue
         found = _regions_of_event(pythia.event, veto, process, phase_space)
         for truth, members in found:
-            _extract(pythia.event, members, rows, vertices)
+            extract(pythia.event, members, rows, vertices)
             sizes.append(len(members))
             hard.append((n_events, *truth[:5]))
         if found:
             n_events, n_idle = n_events + 1, 0
-    return _to_truth(pythia, rows, vertices, sizes), _to_hard(hard)
+    return to_truth(pythia, rows, vertices, sizes), _to_hard(hard)
 
 
 def _regions_of_event(event, veto, process: Process, phase_space: PhaseSpace) -> list[tuple]:
@@ -184,7 +184,7 @@ def _regions_of_event(event, veto, process: Process, phase_space: PhaseSpace) ->
     return regions
 
 
-def _extract(event, members: list[int], rows: list[tuple], vertices: list[tuple]) -> None:
+def extract(event: Any, members: list[int], rows: list[tuple], vertices: list[tuple]) -> None:
     """Append (PDG code, px, py, pz) of members, and (row, x, y, z) of displaced charged ones."""
     for index in members:
         particle = event[index]
@@ -195,7 +195,7 @@ def _extract(event, members: list[int], rows: list[tuple], vertices: list[tuple]
         rows.append((code, particle.px(), particle.py(), particle.pz()))
 
 
-def _to_truth(pythia, rows: list, vertices: list, sizes: list) -> detectors.Truth:
+def to_truth(pythia: Any, rows: list, vertices: list, sizes: list) -> detectors.Truth:
     """Arrays of the extracted particles; masses and charges come from Pythia's table."""
     table = np.array(rows, np.float64).reshape(-1, 4)
     pid = table[:, 0].astype(np.int64)

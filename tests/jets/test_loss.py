@@ -60,7 +60,7 @@ def test_smoothing_moves_the_target(jets, variables):
 
 def test_step_moves_statistics_and_average(jets, variables):
     optimiser, objective = optax.sgd(0.1), loss.classification(NETWORK)
-    step = train.gradient_step(objective, optimiser, update=loss.update(0.9))
+    step = jax.jit(train.gradient_step(objective, optimiser, update=loss.update(0.9)))
     state = train.init(variables["params"], optimiser, jax.random.key(0), loss.start(variables))
     np.testing.assert_array_equal(
         jax.tree.leaves(loss.averaged(state.params, state.extra, 0.9)["params"])[0],

@@ -1,5 +1,7 @@
 """Neighbours against brute force, and convolutions that do not see padding."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -37,11 +39,13 @@ def test_padding_and_permutation():
     x = RNG.normal(size=(3, 12, 5)).astype(np.float32)
     layer = edgeconv.EdgeConv((8, 6))
 
+    @functools.partial(jax.jit, static_argnums=3)
     def run(x, points, mask, k=4):
         index, real = edgeconv.neighbours(points, mask, k)
-        return np.asarray(layer.apply(variables, x, mask, index, real))
+        return layer.apply(variables, x, mask, index, real)
 
-    variables = layer.init(jax.random.key(0), x, MASK, *edgeconv.neighbours(POINTS, MASK, 4))
+    edges = jax.jit(edgeconv.neighbours, static_argnums=2)(POINTS, MASK, 4)
+    variables = jax.jit(layer.init)(jax.random.key(0), x, MASK, *edges)
     y = run(x, POINTS, MASK)
     more = [
         np.pad(a, [(0, 0), (0, 9)] + [(0, 0)] * (a.ndim - 2), constant_values=c)

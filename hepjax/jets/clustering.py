@@ -1,0 +1,99 @@
+"""Anti-kt jets of measured objects, and the columns that describe them in a file.
+
+Objects of many regions (whole events, or the surroundings of one jet) are clustered in one call of
+FastJet. A jet is the indices of its objects: `members` [member] and `offsets` [jet + 1], hardest
+object first. `antikt` finds the jets, `take` picks some, `columns` writes them in the layout of
+JetClass.
+
+>>> members, offsets = np.array([3, 1, 0]), np.array([0, 2, 3])
+>>> take(members, offsets, np.array([1]))
+(array([0]), array([0, 1]))
+"""
+
+import numpy as np
+
+from hepjax.jets import detector as detectors
+from hepjax.jets import substructure
+
+FLAGS = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
+
+
+def antikt(
+    objects: detectors.Objects, radius: float, pt_min: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the anti-kt jets above pt_min, GeV, of each region: members [member], offsets [jet + 1].
+
+    Objects are those of `detector.measure`, sorted by region and falling pT; jets come in the order
+    of regions. Source: arXiv:0802.1189, by FastJet.
+    """
+    import awkward as ak
+    import fastjet
+
+    count = np.bincount(objects.region)
+    pt = np.hypot(objects.p4[:, 1], objects.p4[:, 2])
+    first = np.concatenate([[0], np.cumsum(count)])[:-1]
+    busy = np.bincount(objects.region, pt) > pt_min
+    inside = busy[objects.region]
+    names = ("E", "px", "py", "pz")
+    vectors = ak.zip(dict(zip(names, objects.p4[inside].T)), with_name="Momentum4D")
+    events = ak.unflatten(vectors, count[busy])
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
+    sequence = fastjet.ClusterSequence(events, definition)
+    jets = sequence.constituent_index(min_pt=pt_min)
+    region = np.repeat(np.flatnonzero(busy), ak.to_numpy(ak.num(jets)))
+    size = ak.to_numpy(ak.flatten(ak.num(jets, axis=2)))
+    members = ak.to_numpy(ak.flatten(ak.flatten(jets))) + np.repeat(first[region], size)
+    members = members[np.lexsort((members, np.repeat(np.arange(len(size)), size)))]
+    return members, np.concatenate([[0], np.cumsum(size)])
+
+
+def take(
+    members: np.ndarray, offsets: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick the jets `rows` of ragged indices."""
+    size = np.diff(offsets)[rows]
+    taken = np.concatenate([[0], np.cumsum(size)])
+    return members[np.arange(taken[-1]) + np.repeat(offsets[rows] - taken[:-1], size)], taken
+
+
+def columns(
+    objects: detectors.Objects, members: np.ndarray, offsets: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Describe jets and their constituents as JetClass does: part_* [member] and jet_* [jet]."""
+    part = detectors.Objects(*(column[members] for column in objects))
+    p4 = substructure.jet_p4(part.p4, offsets)
+    pt, eta, phi = pt_eta_phi(p4)
+    _, part_eta, part_phi = pt_eta_phi(part.p4)
+    size = np.diff(offsets)
+    sign = np.repeat(np.where(eta < 0, -1.0, 1.0), size)
+    components = ("part_energy", "part_px", "part_py", "part_pz")
+    particles = {
+        **dict(zip(components, part.p4.T)),
+        "part_deta": (part_eta - np.repeat(eta, size)) * sign,
+        "part_dphi": wrap(part_phi - np.repeat(phi, size)),
+        "part_charge": part.charge,
+        **{f"part_{flag}": part.category == k for k, flag in enumerate(FLAGS)},
+        "part_d0val": part.d0,
+        "part_d0err": part.d0_error,
+        "part_dzval": part.dz,
+        "part_dzerr": part.dz_error,
+    }
+    jets = {
+        "jet_pt": pt,
+        "jet_eta": eta,
+        "jet_phi": phi,
+        "jet_energy": p4[:, 0],
+        "jet_nparticles": size.astype(np.int32),
+    }
+    return particles, jets
+
+
+def pt_eta_phi(p4: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Transverse momentum, GeV, pseudorapidity and azimuth of p4 [jet, 4]."""
+    pt = np.hypot(p4[:, 1], p4[:, 2])
+    return pt, np.arcsinh(p4[:, 3] / pt), np.arctan2(p4[:, 2], p4[:, 1])
+
+
+def wrap(delta_phi: np.ndarray) -> np.ndarray:
+    """Bring angles into (-pi, pi]."""
+    return np.pi - np.remainder(np.pi - delta_phi, 2 * np.pi)

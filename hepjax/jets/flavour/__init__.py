@@ -1,0 +1,1 @@
+"""Flavour tagging: which quark made a jet, told by tracks that do not begin at the collision."""

@@ -1,0 +1,144 @@
+"""What is shown of flavour taggers: rejections with errors over seeds, their ratios, and plots.
+
+`compare` takes the logits of taggers, a few seeds each, on the same test jets; it returns plain
+numbers for metrics.json and draws rejection against b efficiency, the rejections side by side, the
+scan of f_c and the discriminant into the run folder.
+
+>>> KEYS["u"]
+'light'
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepjax import metrics, plot
+from hepjax.jets.flavour import metrics as flavour_metrics
+from hepjax.jets.flavour.generator import CLASSES
+
+KEYS = {"u": "light", "c": "c", "tau": "tau"}
+"""Names of the backgrounds in metrics.json."""
+
+FRACTIONS = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
+EFFICIENCY = 0.7
+LOGITS = Mapping[str, Sequence[np.ndarray]]
+
+
+def compare(folder: Path, logits: LOGITS, label: np.ndarray, names: Mapping[str, str]) -> dict:
+    """Evaluate taggers on the same test jets.
+
+    folder: of the plots; logits: tagger -> [jet, class] a seed; label: [jet] index into CLASSES;
+    names: of the taggers as plots show them. Returns {tagger}_{light,c,tau}_rejection_70 with
+    _error (and _spread) for each, and {tagger}_over_{first}_..., the ratio to the first tagger.
+    """
+    scores = {k: [flavour_metrics.discriminant(x) for x in found] for k, found in logits.items()}
+    results: dict[str, Any] = {
+        f"n_test_{KEYS.get(k, k)}": int((label == i).sum()) for i, k in enumerate(CLASSES)
+    }
+    for name, found in scores.items():
+        for background, values in _rejections(found, label).items():
+            results |= _seeds(f"{name}_{KEYS[background]}_rejection_70", values)
+    first, *others = scores
+    for name in others:
+        for background in ("u", "c"):
+            ratios = [
+                _ratio(one, reference, label, background)
+                for one, reference in zip(scores[name], scores[first])
+            ]
+            results |= _seeds(f"{name}_over_{first}_{KEYS[background]}", ratios)
+    titles = {k: names.get(k, k) for k in logits}
+    for background in ("u", "c"):
+        _roc(folder, {titles[k]: x[0] for k, x in scores.items()}, label, background)
+    _side_by_side(folder, results, titles)
+    _scan(folder, {titles[k]: x[0] for k, x in logits.items()}, label)
+    _discriminant(folder, titles[first], scores[first][0], label)
+    return results
+
+
+def _rejections(
+    scores: Sequence[np.ndarray], label: np.ndarray
+) -> dict[str, list[tuple[float, float]]]:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for score in scores:
+        for name, r in flavour_metrics.rejections(score, label, EFFICIENCY).items():
+            error = float(np.hypot(r.error, r.threshold_error))
+            found.setdefault(name, []).append((r.value, error))
+    return found
+
+
+def _ratio(a: np.ndarray, b: np.ndarray, label: np.ndarray, background: str) -> metrics.Value:
+    signal, other = CLASSES.index("b"), CLASSES.index(background)
+    pair = (label == signal) | (label == other)
+    return metrics.rejection_ratio(a[pair], b[pair], label[pair] == signal, EFFICIENCY)
+
+
+def _seeds(name: str, values: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Average over seeds, with the error of the test sample and the spread in it."""
+    numbers, errors = zip(*values)
+    if len(numbers) == 1:
+        return {name: numbers[0], f"{name}_error": errors[0]}
+    mean = metrics.combine_seeds(numbers, errors)
+    return {name: mean.mean, f"{name}_error": mean.error, f"{name}_spread": mean.spread}
+
+
+def _about(label: np.ndarray) -> str:
+    counts = ", ".join(f"{(label == i).sum():,} {k}" for i, k in enumerate(CLASSES))
+    return f"Pythia 8, {counts} jets"
+
+
+def _roc(folder: Path, scores: Mapping[str, np.ndarray], label: np.ndarray, background: str):
+    signal, other = CLASSES.index("b"), CLASSES.index(background)
+    pair = (label == signal) | (label == other)
+    curves = {k: metrics.roc(s[pair], label[pair] == signal) for k, s in scores.items()}
+    with plot.figure(folder / f"roc_{KEYS[background]}") as ax:
+        plot.roc(ax, curves, lowest=0.4)
+        ax.set_xlabel("Efficiency of b jets")
+        ax.set_ylabel(f"Rejection of {KEYS[background]} jets")
+        plot.sample(ax, _about(label))
+
+
+def _side_by_side(folder: Path, results: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    with plot.figure(folder / "rejections") as ax:
+        for background, marker in (("light", "o"), ("c", "s")):
+            keys = [f"{name}_{background}_rejection_70" for name in names]
+            value, error = ([results[k + end] for k in keys] for end in ("", "_error"))
+            label = f"{background} jets"
+            ax.errorbar(range(len(keys)), value, error, fmt=f"k{marker}", capsize=3, label=label)
+        ax.set_xticks(range(len(names)), names.values(), rotation=20, ha="right", fontsize=10)
+        ax.set(yscale="log", ylabel="Rejection at 70 % efficiency of b jets")
+        ax.legend()
+
+
+def _scan(folder: Path, logits: Mapping[str, np.ndarray], label: np.ndarray) -> None:
+    with plot.figure(folder / "fraction_scan") as ax:
+        for i, (name, x) in enumerate(logits.items()):
+            scan = flavour_metrics.fraction_scan(x, label, FRACTIONS, efficiency=EFFICIENCY)
+            light, charm = ([r.value for r in scan[k]] for k in ("u", "c"))
+            ax.plot(light, charm, marker="os^vDP"[i % 6], label=name)
+            at = FRACTIONS.index(flavour_metrics.F_C)
+            ax.annotate(f"$f_c$ = {FRACTIONS[at]}", (light[at], charm[at]), fontsize=8)
+        ax.set(xscale="log", yscale="log")
+        ax.set(xlabel="Rejection of light jets", ylabel="Rejection of c jets")
+        ax.legend()
+        plot.sample(ax, _about(label), "70 % efficiency of b jets")
+
+
+def _discriminant(folder: Path, name: str, score: np.ndarray, label: np.ndarray) -> None:
+    low, high = np.quantile(score, [0.0005, 0.9995])
+    with plot.figure(folder / "discriminant") as ax:
+        for i, (k, style) in enumerate(zip(CLASSES, ("-", "--", "-.", ":"))):
+            edges = np.linspace(low, high, 61)
+            ax.hist(
+                score[label == i],
+                edges,
+                density=True,
+                histtype="step",
+                linestyle=style,
+                label=f"{KEYS.get(k, k)} jets",
+                linewidth=1.5,
+            )
+        ax.set(xlabel=f"$D_b$ of {name}", ylabel="Density", yscale="log")
+        ax.legend()
+        plot.sample(ax, _about(label))

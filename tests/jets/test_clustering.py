@@ -1,0 +1,74 @@
+"""Anti-kt jets of regions, and their columns."""
+
+import numpy as np
+import pytest
+
+from hepjax.jets import clustering, detector, substructure
+
+pytest.importorskip("fastjet")
+
+
+def objects(pt, eta, phi, region):
+    """Massless neutral hadrons, sorted as `detector.measure` sorts."""
+    pt, eta, phi, region = (np.asarray(x, float) for x in (pt, eta, phi, region))
+    order = np.lexsort((-pt, region))
+    pt, eta, phi, region = (x[order] for x in (pt, eta, phi, region))
+    p4 = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], -1)
+    zero = np.zeros(len(pt))
+    return detector.Objects(
+        p4,
+        np.full(len(pt), detector.NEUTRAL_HADRON),
+        *(zero,) * 6,
+        hits=np.zeros((len(pt), 3)),
+        source=np.arange(len(pt)),
+        region=region.astype(int),
+    )
+
+
+def test_jets_stay_in_their_region_and_above_the_threshold():
+    found = objects(
+        [50, 30, 8, 60, 20, 5],
+        [0.0, 0.1, 2.0, 0.0, 0.05, 1.0],
+        [0.0, 0.1, 1.0, 0.0, 3.0, 3.1],
+        [0, 0, 0, 2, 2, 5],
+    )
+    members, offsets = clustering.antikt(found, 0.4, 15.0)
+    assert offsets.tolist() == [0, 2, 3, 4]
+    region = found.region[members[offsets[:-1]]]
+    assert region.tolist() == [0, 2, 2]
+    assert sorted(np.diff(offsets).tolist()) == [1, 1, 2]
+    pt = np.hypot(*found.p4[members][:2, 1:3].T)
+    assert pt.tolist() == pytest.approx([50, 30])
+
+
+def test_every_distance_to_the_axis_is_within_the_radius_for_round_jets():
+    rng = np.random.default_rng(0)
+    n = 400
+    found = objects(
+        rng.exponential(3, n),
+        rng.uniform(-2, 2, n),
+        rng.uniform(-np.pi, np.pi, n),
+        rng.integers(0, 4, n),
+    )
+    members, offsets = clustering.antikt(found, 0.4, 5.0)
+    assert len(np.unique(members)) == len(members)
+    particles, jets = clustering.columns(found, members, offsets)
+    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    assert (found.region[members] == found.region[members[offsets[:-1]]][jet]).all()
+    assert jets["jet_pt"].min() > 5
+    assert np.abs(particles["part_dphi"]).max() < 0.8
+    total = substructure.jet_p4(found.p4[members], offsets)
+    np.testing.assert_allclose(jets["jet_energy"], total[:, 0])
+
+
+def test_take_keeps_the_members_together():
+    members, offsets = np.arange(10), np.array([0, 3, 4, 10])
+    taken, of = clustering.take(members, offsets, np.array([2, 0]))
+    assert taken.tolist() == [4, 5, 6, 7, 8, 9, 0, 1, 2]
+    assert of.tolist() == [0, 6, 9]
+
+
+def test_angles_are_wrapped():
+    assert clustering.wrap(np.array([np.pi, -np.pi, 4.0])) == pytest.approx(
+        [np.pi, np.pi, 4 - 2 * np.pi]
+    )
