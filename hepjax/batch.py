@@ -83,6 +83,14 @@ def take(ragged: Ragged, rows: np.ndarray) -> Ragged:
     return Ragged(jax.tree.map(lambda leaf: leaf[index], ragged.values), offsets)
 
 
+def concatenate(parts: Sequence[Ragged]) -> Ragged:
+    """Join events, one sample after the other; the values have the same pytree."""
+    ends = np.cumsum([0] + [part.offsets[-1] for part in parts])
+    offsets = [part.offsets[1:] + end for part, end in zip(parts, ends)]
+    values = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(p.values for p in parts))
+    return Ragged(values, np.concatenate([np.zeros(1, np.int64), *offsets]))
+
+
 def pad(ragged: Ragged, rows: np.ndarray, length: int) -> tuple[Any, np.ndarray]:
     """Fill one batch: the events named by rows, each cut or filled with zeros to the same length.
 

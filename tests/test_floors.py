@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"lorentz", "sphere", "batch", "counting"},
+    {"lorentz", "sphere", "batch", "counting", "balance"},
     {"nn"},
     {"flows", "metrics", "runs", "checkpoint", "parallel"},
     {"plot", "train", "io"},

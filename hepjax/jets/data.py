@@ -54,11 +54,11 @@ class Particles(NamedTuple):
 class Jets(NamedTuple):
     """A padded batch of jets.
 
-    particles: Particles [jet, particle, ...]; mask: [jet, particle] True = real; p4: [jet, 4] the
-    jet's own, GeV; label: [jet] int32 class; weight: [jet], 0 = padding.
+    particles: Particles [jet, particle, ...], or flavour.data.Tracks; mask: [jet, particle] True =
+    real; p4: [jet, 4] the jet's own, GeV; label: [jet] int32 class; weight: [jet], 0 = padding.
     """
 
-    particles: Particles
+    particles: Any
     mask: Any
     p4: Any
     label: Any

@@ -195,13 +195,14 @@ def truth_vertices(vertex: np.ndarray, event: np.ndarray, merge: float = 0.1) ->
     vertex: [particle, 3] production point, mm; event: [particle]; merge: distance, mm, below which
     two points are one vertex.
     """
-    from scipy import sparse, spatial
+    from scipy import sparse
+    from scipy.spatial import KDTree
 
     events, number = np.unique(event, return_inverse=True)
     table = np.column_stack([vertex, 1e6 * number])  # events do not see each other
     primary = np.column_stack([np.zeros((len(events), 3)), 1e6 * np.arange(len(events))])
     points, index = np.unique(np.concatenate([primary, table]), axis=0, return_inverse=True)
-    pairs = spatial.cKDTree(points).query_pairs(merge, output_type="ndarray")
+    pairs = KDTree(points).query_pairs(merge, output_type="ndarray")
     n = len(points)
     graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), (n, n))
     group = sparse.csgraph.connected_components(graph, directed=False)[1][index.ravel()]
