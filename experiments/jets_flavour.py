@@ -3,7 +3,7 @@
 Paper:    GN2, arXiv:2505.19689; GN1, ATL-PHYS-PUB-2022-027
 Command:  uv run --extra generators experiments/jets_flavour.py --out runs/flavour
 Cost:     --quick a few minutes on two CPU cores; default less than two hours; --full a GPU
-Expected: auxiliary tasks raise the rejection of light jets beyond the errors of three seeds
+Expected: auxiliary tasks raise the rejection of light jets by more than the error
 
 Without --data it generates jets and keeps them under --samples. Each training is a run folder below
 --out/trainings, and one that is done is kept with --resume. All taggers are measured on the same
@@ -69,9 +69,8 @@ def main(config: Config) -> dict[str, Any]:
         config.samples, "ttbar", config.n_jets, config.data_seed
     )
     jets = flavour_data.from_columns(root.read_jetclass(files))
-    parts = data.split(
-        jets, (0.97 - config.test_fraction, 0.03, config.test_fraction), config.data_seed
-    )
+    shares = (0.97 - config.test_fraction, 0.03, config.test_fraction)
+    parts = data.split(jets, shares, config.data_seed)
     found: dict[str, list[np.ndarray]] = {}
     for seed, name in itertools.product(range(config.n_seeds), config.models):
         found.setdefault(name, []).append(scores(config, name, config.seed + seed, parts))
@@ -82,13 +81,14 @@ def main(config: Config) -> dict[str, Any]:
 
 def scores(config: Config, name: taggers.Name, seed: int, parts: Parts) -> np.ndarray:
     """Give the logits [jet, class] of one tagger on the test jets, trained unless that is done."""
-    run = runs.create(folder(config, name, seed), config, resume=config.resume, ignore=GROWING)
-    kept = run.path / "logits.npy"
+    out = folder(config, name, seed)
+    kept = out / "logits.npy"
     if not kept.exists():
+        run = runs.create(out, config, resume=config.resume, ignore=GROWING)
         read = tables(config, name, seed, parts) if taggers.is_table(name) else parts
         fit(config, run, name, seed, *read[:2])
-        np.save(run.path / "part.npy", taggers.logits(taggers.restore(run.path), read[2]))
-        (run.path / "part.npy").rename(kept)
+        np.save(out / "part.npy", taggers.logits(taggers.restore(out), read[2]))
+        (out / "part.npy").rename(kept)
     return np.load(kept)
 
 

@@ -196,7 +196,7 @@ def test_jets_flavour(load_experiment, tmp_path):
     config = experiment.Config(
         out=tmp_path / "run",
         data=(tmp_path / "toys.root",),
-        models=("gn2_plain", "dl1d"),
+        models=("gn2_plain", "dips", "dl1d"),
         n_seeds=1,
         n_epochs=1,
         budget=1024,

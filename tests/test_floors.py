@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"lorentz", "sphere", "batch", "counting", "balance"},
     {"nn"},
-    {"flows", "metrics", "runs", "checkpoint", "parallel"},
+    {"flows", "metrics", "calibration", "runs", "checkpoint", "parallel"},
     {"plot", "train", "io"},
     {
         "jets",

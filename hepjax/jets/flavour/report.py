@@ -8,6 +8,7 @@ scan of f_c and the discriminant into the run folder.
 'light'
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def compare(folder: Path, logits: LOGITS, label: np.ndarray, names: Mapping[str,
 
     folder: of the plots; logits: tagger -> [jet, class] a seed; label: [jet] index into CLASSES;
     names: of the taggers as plots show them. Returns {tagger}_{light,c,tau}_rejection_70 with
-    _error (and _spread) for each, and {tagger}_over_{first}_..., the ratio to the first tagger.
+    _error (and _spread) for each, and {tagger}_over_{first}_..., the ratio to the first tagger,
+    unless one of them passes no background.
     """
     scores = {k: [flavour_metrics.discriminant(x) for x in found] for k, found in logits.items()}
     results: dict[str, Any] = {
@@ -41,12 +43,9 @@ def compare(folder: Path, logits: LOGITS, label: np.ndarray, names: Mapping[str,
         for background, values in _rejections(found, label).items():
             results |= _seeds(f"{name}_{KEYS[background]}_rejection_70", values)
     first, *others = scores
-    for name in others:
-        for background in ("u", "c"):
-            ratios = [
-                _ratio(one, reference, label, background)
-                for one, reference in zip(scores[name], scores[first])
-            ]
+    for name, background in itertools.product(others, ("u", "c")):
+        ratios = [_ratio(*pair, label, background) for pair in zip(scores[name], scores[first])]
+        if all(ratios):
             results |= _seeds(f"{name}_over_{first}_{KEYS[background]}", ratios)
     titles = {k: names.get(k, k) for k in logits}
     for background in ("u", "c"):
@@ -68,13 +67,19 @@ def _rejections(
     return found
 
 
-def _ratio(a: np.ndarray, b: np.ndarray, label: np.ndarray, background: str) -> metrics.Value:
-    signal, other = CLASSES.index("b"), CLASSES.index(background)
-    pair = (label == signal) | (label == other)
-    return metrics.rejection_ratio(a[pair], b[pair], label[pair] == signal, EFFICIENCY)
+def _ratio(
+    a: np.ndarray, b: np.ndarray, label: np.ndarray, background: str
+) -> metrics.Value | None:
+    """Rejection by a over that by b; None where one of them passes no background at all."""
+    signal = CLASSES.index("b")
+    pair = (label == signal) | (label == CLASSES.index(background))
+    y = label[pair] == signal
+    if any(metrics.rejection(x[pair], y, EFFICIENCY).lower_limit for x in (a, b)):
+        return None
+    return metrics.rejection_ratio(a[pair], b[pair], y, EFFICIENCY)
 
 
-def _seeds(name: str, values: Sequence[tuple[float, float]]) -> dict[str, float]:
+def _seeds(name: str, values: Sequence[Any]) -> dict[str, float]:
     """Average over seeds, with the error of the test sample and the spread in it."""
     numbers, errors = zip(*values)
     if len(numbers) == 1:
