@@ -232,3 +232,55 @@ def test_scalings_that_weaver_wrote_are_read():
     )
     variable = weaver.parse(text).inputs[0].variables[0]
     assert variable == cards.Variable("x", 2.0, 0.5, -5.0, 5.0, 1.0)
+
+
+def histogram_weights(x, label, edges, method, percentile):
+    """What weaver-core documents, bin by bin: each class flat, or like the first one; capped."""
+    found = []
+    counts = [np.histogram2d(*x[label == k].T, bins=edges)[0] for k in (0, 1)]
+    for k in (0, 1):
+        if method == "flat":
+            positive = counts[k][counts[k] > 0]
+            common = counts[k][counts[k] > 0.01 * np.median(positive)]
+            target = np.percentile(common, percentile)
+            one = np.zeros_like(counts[k])
+            for at in np.ndindex(*one.shape):
+                if counts[k][at] > 0:
+                    one[at] = min(1.0, target / counts[k][at])
+        else:
+            ratio = np.zeros_like(counts[k])
+            for at in np.ndindex(*ratio.shape):
+                if counts[k][at] > 0:
+                    ratio[at] = counts[0][at] / counts[k][at]
+            one = np.minimum(1, ratio / np.percentile(ratio[ratio > 0], 100 - percentile))
+        found.append(one / (one * counts[k]).sum())
+    return found
+
+
+@pytest.mark.parametrize("method", ["flat", "ref"])
+@pytest.mark.parametrize("percentile", [0, 10, 40])
+def test_histogram_weights_are_those_of_the_definition(tmp_path, method, percentile):
+    columns = toy.jets(n=800, seed=7)[0]
+    root.write_jetclass(tmp_path / "toy.root", columns)
+    jets = columns.jets
+    pt_edges = np.quantile(jets["jet_pt"], [0, 0.3, 0.6, 1]).round(2).tolist()
+    text = JETCLASS.format(least=0).replace("weights:\n", "") + (
+        f"weights: {{reweight_method: {method}, reweight_threshold: {percentile},"
+        f" reweight_vars: {{jet_pt: {pt_edges}, jet_eta: [-2.5, -1, 1, 2.5]}},"
+        " reweight_classes: [label_QCD, label_Tbqq]}"
+    )
+    sample = weaver.read(weaver.parse(text), tmp_path / "toy.root")
+    x = np.stack([jets["jet_pt"], jets["jet_eta"]], -1)
+    label = (jets["label_Tbqq"] == 1).astype(int)
+    edges = [np.array(pt_edges), np.array([-2.5, -1, 1, 2.5])]
+    expected = histogram_weights(x, label, edges, method, percentile)
+    inside = (x[:, 0] >= pt_edges[0]) & (x[:, 0] <= pt_edges[-1]) & (np.abs(x[:, 1]) <= 2.5)
+    place = [np.clip(np.searchsorted(e, v, side="right") - 1, 0, 2) for e, v in zip(edges, x.T)]
+    factors = np.stack(expected)[label, place[0], place[1]]
+    ratio = sample.weight[inside & (factors > 0)] / factors[inside & (factors > 0)]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    assert (sample.weight[~inside] == 0).all()
+    found = sample.balance
+    total = np.bincount(label, sample.weight.astype(float))
+    assert total[0] == pytest.approx(total[1], rel=1e-5)
+    assert (found.effective <= found.n + 1e-6).all()

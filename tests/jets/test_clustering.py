@@ -1,5 +1,7 @@
 """Anti-kt jets of regions, and their columns."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,43 @@ def test_angles_are_wrapped():
     assert clustering.wrap(np.array([np.pi, -np.pi, 4.0])) == pytest.approx(
         [np.pi, np.pi, 4 - 2 * np.pi]
     )
+
+
+def brute_force(p4, radius):
+    """Anti-kt by its definition, one pair at a time: lists of indices."""
+    jets, done = [([k], p4[k].copy()) for k in range(len(p4))], []
+    while jets:
+        best = (np.inf, 0, None)
+        for a, (_, p) in enumerate(jets):
+            weight = 1 / np.hypot(p[1], p[2]) ** 2
+            if weight < best[0]:
+                best = (weight, a, None)
+            for b in range(a):
+                q = jets[b][1]
+                y = [0.5 * np.log((v[0] + v[3]) / (v[0] - v[3])) for v in (p, q)]
+                phi = clustering.wrap(np.arctan2(p[2], p[1]) - np.arctan2(q[2], q[1]))
+                distance = ((y[0] - y[1]) ** 2 + phi**2) / radius**2
+                pair = min(weight, 1 / np.hypot(q[1], q[2]) ** 2) * distance
+                if pair < best[0]:
+                    best = (pair, a, b)
+        _, a, b = best
+        members, p = jets.pop(a)
+        if b is None:
+            done.append((members, p))
+        else:
+            jets[b] = (jets[b][0] + members, jets[b][1] + p)
+    return done
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_jets_are_those_of_the_definition(seed):
+    rng = np.random.default_rng(seed)
+    n = 30
+    found = objects(
+        rng.exponential(5, n) + 0.1, rng.normal(0, 0.6, n), rng.normal(0, 0.6, n), np.zeros(n)
+    )
+    members, offsets = clustering.antikt(found, 0.4, 5.0)
+    ours = {tuple(sorted(members[a:b].tolist())) for a, b in itertools.pairwise(offsets)}
+    theirs = {tuple(sorted(m)) for m, p in brute_force(found.p4, 0.4) if np.hypot(p[1], p[2]) > 5.0}
+    assert ours == theirs
+    assert len(ours) > 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepjax.jets import detector
+from hepjax.jets import detector, silicon
 
 PI, ELECTRON, MUON, PHOTON, NEUTRON, K_SHORT, NEUTRINO = 211, 11, 13, 22, 2112, 310, 12
 BOTH = pytest.mark.parametrize(
@@ -291,3 +291,54 @@ def test_bad_input_is_named(changes, message):
     truth = particles(PI, 1.0, 0.0, 2)._replace(**changes)
     with pytest.raises(ValueError, match=message):
         detector.measure(truth, detector.CMS_LIKE, rng())
+
+
+SILICON = silicon.ATLAS_LIKE._replace(efficiency=1.0)
+
+
+@pytest.mark.parametrize(
+    ("rho", "n_hits", "lever"),
+    [(0.0, (1, 4, 8), 1.0), (40.0, (0, 3, 8), 50.5 / 33.3), (130.0, (0, 0, 8), 299 / 33.3)],
+)
+def test_tracks_have_the_hits_of_the_layers_they_cross(rho, n_hits, lever):
+    truth = particles(PI, 20.0, n=50, vertex=(0.0, rho, 0.0))
+    with_layers = detector.find_tracks(truth, ideal(silicon=SILICON), rng())
+    without = detector.find_tracks(truth, ideal(), rng())
+    assert len(with_layers.hits) == len(without.hits) == 50
+    np.testing.assert_array_equal(with_layers.hits, np.tile(n_hits, (50, 1)))
+    assert (without.hits == 0).all()
+    np.testing.assert_allclose(with_layers.d0_error, lever * without.d0_error)
+    np.testing.assert_allclose(with_layers.dz_error, lever * without.dz_error)
+
+
+def test_tracks_that_begin_late_are_lost():
+    for rho, found in ((200.0, 30), (320.0, 0), (600.0, 0)):
+        truth = particles(PI, 20.0, n=30, vertex=(rho, 0.0, 0.0))
+        assert len(detector.find_tracks(truth, ideal(silicon=SILICON), rng()).source) == found
+        assert len(detector.find_tracks(truth, ideal(), rng()).source) == 30
+
+
+def test_towers_have_no_hits_and_tracks_their_resolution():
+    truth = join(particles(PI, 30.0, n=40), particles(PHOTON, 30.0, n=40, seed=1))
+    card = detector.FLAVOUR_LIKE
+    found = detector.measure(truth, card, rng())
+    tower = found.charge == 0
+    assert tower.any()
+    assert (found.hits[tower] == 0).all()
+    assert (found.pt_error[tower] == 0).all()
+    assert (found.hits[~tower, 1:].sum(1) >= card.silicon.least_hits).all()
+    _, expected = detector.track_performance(np.full(1, 30.0), np.zeros(1), card.tracking)
+    np.testing.assert_allclose(found.pt_error[~tower], expected[0])
+
+
+def test_a_missed_first_layer_costs_precision():
+    """Impact parameters scatter by the errors that are given, with and without the first hit."""
+    truth = particles(PI, 5.0, n=20_000)
+    card = ideal(silicon=silicon.ATLAS_LIKE._replace(efficiency=0.7))
+    found = detector.find_tracks(truth, card, rng())
+    for first in (0, 1):
+        some = found.hits[:, 0] == first
+        pull = found.d0[some] / found.d0_error[some]
+        assert np.std(pull) == pytest.approx(1, abs=0.04)
+    widths = [np.std(found.d0[found.hits[:, 0] == first]) for first in (0, 1)]
+    assert widths[0] > 1.4 * widths[1]

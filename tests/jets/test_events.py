@@ -129,3 +129,46 @@ def test_the_nearest_hard_hadron_of_the_event():
     assert found.tolist() == [1, -1, 4, -1]
     none = events.near(np.zeros(2), np.zeros(2), np.zeros(2, int), known, events.FROM_TAU)
     assert none.tolist() == [-1, -1]
+
+
+@needs_pythia
+def test_a_heavy_boson_makes_all_flavours():
+    truth, origin, known = events.make_events(events.SOURCES["zprime"], events.ZPRIME, 5, 60)
+    kinds = np.unique(known.origin)
+    assert {events.FROM_B, events.FROM_C, events.FROM_TAU} <= set(kinds.tolist())
+    hard = known.pt > 100
+    assert hard.sum() > 10
+    flight = np.hypot(*known.decay[hard, :2].T)
+    assert 1 < np.median(flight) < 200
+    assert np.bincount(truth.region, minlength=60).max() > 20
+    assert len(origin) == len(truth.pid)
+
+
+@needs_pythia
+def test_hadrons_of_a_decay_chain_are_behind_each_other(made):
+    """A c hadron out of a b hadron decays farther from the beam than the b hadron does."""
+    _, _, known = made
+    behind = total = 0
+    for k in np.flatnonzero(known.origin == events.FROM_BC):
+        mothers = (known.event == known.event[k]) & (known.origin == events.FROM_B)
+        if mothers.any():
+            total += 1
+            gap = np.linalg.norm(known.decay[mothers], axis=1)
+            behind += np.linalg.norm(known.decay[k]) > gap.min()
+    assert total > 20
+    assert behind / total > 0.9
+
+
+@needs_pythia
+def test_a_window_that_nothing_reaches_is_an_error(monkeypatch):
+    class Broken:
+        rndm = type("Rndm", (), {"init": staticmethod(lambda seed: None)})
+
+        @staticmethod
+        def next():
+            return False
+
+    monkeypatch.setattr(events, "_pythia", lambda source, space: (Broken, None))
+    monkeypatch.setattr(events, "PATIENCE", 10)
+    with pytest.raises(RuntimeError, match="10 events failed"):
+        events.make_events(events.SOURCES["ttbar"], events.TTBAR, 1, 1)

@@ -58,3 +58,24 @@ def test_files_hold_single_precision():
     found = production.single({"x": np.ones(2), "n": np.ones(2, np.int32)})
     assert found["x"].dtype == np.float32
     assert found["n"].dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"request": {"a": 0}}, "n_jets of a is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"size": 0}, "events_per_task is 0"),
+        ({"pt_min": 300.0}, "pt from 300.0 to 250.0"),
+        ({"radius": 2.0}, "radius 2.0"),
+        ({"eta_max": 0.0}, "eta_max 0.0"),
+    ],
+)
+def test_arguments_that_make_no_sense(change, message):
+    from hepjax.jets import events
+
+    fields = {k: v for k, v in change.items() if k in events.TTBAR._fields}
+    space = events.TTBAR._replace(**fields)
+    request, seed = change.get("request", {"a": 1}), change.get("seed", 0)
+    with pytest.raises(ValueError, match=message):
+        production.check(request, seed, space, events_per_task=change.get("size", 1))

@@ -59,3 +59,48 @@ def test_a_jet_without_tracks(one):
     empty = apply(inputs._replace(mask=np.zeros_like(inputs.mask)))
     assert np.all(np.isfinite(empty))
     np.testing.assert_allclose(empty, empty[:1].repeat(16, 0), atol=1e-6)
+
+
+def test_the_sequence_is_read_by_an_lstm(tracks):
+    """Step by step in numpy, with the last state of each jet."""
+    inputs = jax.tree.map(np.asarray, data.inputs(batches.padded(tracks, np.arange(8), 8)))
+    net = model.from_linen(impact.RNNIP(width=5, hidden=()))
+    variables = jax.jit(net.init)(jax.random.key(2), inputs)
+    params = jax.device_get(variables["params"])
+    (cell,) = (v for k, v in params.items() if k != "head")
+    cell = cell.get("cell", cell)
+    index = [data.FEATURES.index(name) for name in impact.SEEN]
+
+    def gate(name, x, h):
+        z = x @ cell[f"i{name}"]["kernel"] + h @ cell[f"h{name}"]["kernel"]
+        return z + cell[f"h{name}"]["bias"]
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    out = np.asarray(jax.jit(net.apply)(variables, inputs).flavour)
+    for j in range(8):
+        h, c = np.zeros(5), np.zeros(5)
+        for x in inputs.tracks[j][inputs.mask[j]][:, index]:
+            i, f, o = (sigmoid(gate(k, x, h)) for k in "ifo")
+            c = f * c + i * np.tanh(gate("g", x, h))
+            h = o * np.tanh(c)
+        head = params["head"]["dense_0"]
+        expected = h @ head["kernel"] + head["bias"]
+        np.testing.assert_allclose(out[j], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_deep_set_is_a_sum_over_tracks(tracks):
+    """Two jets made into one: what enters the second network is the sum of both."""
+    inputs = jax.tree.map(np.asarray, data.inputs(batches.padded(tracks, np.arange(2), 8)))
+    net = model.from_linen(impact.DIPS(phi=(6,), hidden=()))
+    variables = jax.jit(net.init)(jax.random.key(0), inputs)
+    both = data.Inputs(
+        np.concatenate([inputs.tracks[:1], inputs.tracks[1:]], 1),
+        inputs.jet[:1],
+        np.concatenate([inputs.mask[:1], inputs.mask[1:]], 1),
+    )
+    one = np.asarray(jax.jit(net.apply)(variables, inputs).flavour)
+    sum_of_both = np.asarray(jax.jit(net.apply)(variables, both).flavour)
+    bias = np.asarray(variables["params"]["head"]["dense_0"]["bias"])
+    np.testing.assert_allclose(sum_of_both[0], one[0] + one[1] - bias, rtol=1e-4, atol=1e-5)

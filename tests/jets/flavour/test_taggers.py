@@ -38,3 +38,60 @@ def test_a_run_folder_gives_back_its_tagger(tracks, tmp_path):
     assert found.shape == (80, 4)
     alone = taggers.logits(tagger, jets_data.take(tracks, np.array([7, 3])))
     np.testing.assert_allclose(alone, found[[7, 3]], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(taggers.NAMES))
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_every_tagger_has_its_outputs(name, size):
+    net = taggers.build(name, size)
+    n_features = 12 if taggers.is_table(name) else len(data.FEATURES)
+    inputs = data.Inputs(np.zeros((8, 8, n_features)), np.zeros((8, 2)), np.ones((8, 8), bool))
+    variables = jax.eval_shape(net.init, jax.random.key(0), inputs)
+    out = jax.eval_shape(net.apply, variables, inputs)
+    assert out.flavour.shape == (8, 4)
+    auxiliary = name in ("gn1", "gn2")
+    assert (out.origin is not None) == auxiliary
+    assert (out.vertex is not None) == auxiliary
+    assert set(taggers.INSIDE) <= set(taggers.NAMES)
+
+
+def test_later_taggers_are_larger():
+    """In parameters, as in the field's history: DL1 < GN1 < GN2."""
+    sizes = {}
+    for name in ("dl1", "gn1", "gn2"):
+        n_features = 12 if taggers.is_table(name) else len(data.FEATURES)
+        inputs = data.Inputs(np.zeros((8, 8, n_features)), np.zeros((8, 2)), np.ones((8, 8), bool))
+        shapes = jax.eval_shape(taggers.build(name, "full").init, jax.random.key(0), inputs)
+        sizes[name] = sum(x.size for x in jax.tree.leaves(shapes["params"]))
+    assert sizes["dl1"] < sizes["gn1"] < sizes["gn2"]
+
+
+def test_a_tagger_of_tables_comes_back_too(tracks, tmp_path):
+    from hepjax.jets.flavour import dl1, likelihood
+
+    sample = dl1.sample(tracks, dl1.variables(tracks, likelihood.templates(tracks)))
+    net, optimiser = taggers.build("dl1", "small"), optax.sgd(0.01)
+    inputs, buckets = taggers.reading("dl1")
+    batch = batches.padded(sample, np.arange(80), buckets[0])
+    variables = jax.jit(net.init)(jax.random.key(0), inputs(batch))
+    extra = jet_loss.start(variables)
+    state = train.init(variables["params"], optimiser, jax.random.key(1), extra)
+    step = jax.jit(
+        train.gradient_step(
+            lambda extra: loss.multitask(net, inputs, batch_stats=extra["batch_stats"]),
+            optimiser,
+            update=jet_loss.update(0.5),
+        )
+    )
+    state, _ = step(state, batch)
+    before, after = (jax.tree.leaves(x["batch_stats"]) for x in (extra, state.extra))
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(before, after))
+    with checkpoint.open(tmp_path / "checkpoints") as checkpoints:
+        about = taggers.meta("dl1", "small", 0.5, 12)
+        checkpoint.save(checkpoints, 1, state, meta=about, metrics={"loss": 1.0})
+    tagger = taggers.restore(tmp_path)
+    assert tagger.buckets == (1,)
+    found = taggers.logits(tagger, sample)
+    assert found.shape == (80, 4)
+    direct = jax.jit(net.apply)(tagger.variables, inputs(batch)).flavour
+    np.testing.assert_allclose(found, direct, rtol=1e-4, atol=1e-5)
