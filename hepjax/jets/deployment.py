@@ -1,0 +1,92 @@
+"""A tagger as one function of physical quantities, to be written to a file that others run.
+
+What a tagger learns belongs to its scaling, so the scaling goes into the file: inputs are momenta,
+charges and impact parameters in GeV and mm, padded to any number of constituents that was chosen
+when the file was written, and outputs are logits and class probabilities. `function` joins scaling
+and network, `events` makes its inputs of jets, and `write` puts both into an artefact of
+`io.export`, checked on jets of their own, one alone, and padding.
+
+>>> INPUTS["kinematic"]
+('part_p4', 'part_deta', 'part_dphi', 'mask', 'jet_p4')
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax.io import export
+from hepjax.jets import batches, data, taggers
+
+KINEMATIC = ("part_p4", "part_deta", "part_dphi", "mask", "jet_p4")
+DISPLACED = ("part_d0", "part_d0_error", "part_dz", "part_dz_error")
+INPUTS = {"kinematic": KINEMATIC, "full": (*KINEMATIC, "part_charge", "part_pid", *DISPLACED)}
+"""Names of the inputs for each set of features: part_* [jet, particle, ...] as in data.Particles,
+mask [jet, particle] bool, jet_p4 [jet, 4].
+"""
+
+
+def function(tagger: taggers.Tagger) -> export.Function:
+    """Join scaling and network: {name: array} as INPUTS says -> logits and probabilities [jet,
+    class].
+    """
+
+    def apply(inputs: dict[str, Any]) -> dict[str, Any]:
+        mask = inputs["mask"]
+        zero = jnp.zeros(mask.shape, jnp.float32)
+        parts = {
+            name: inputs.get(f"part_{name}", jnp.zeros((*mask.shape, 5)) if name == "pid" else zero)
+            for name in data.Particles._fields
+        }
+        jets = data.Jets(
+            particles=data.Particles(**parts),
+            mask=mask,
+            p4=inputs["jet_p4"],
+            label=jnp.zeros(mask.shape[0], jnp.int32),
+            weight=jnp.ones(mask.shape[0]),
+        )
+        logits = tagger.model.apply(tagger.variables, data.inputs(jets, tagger.features))
+        return {"logits": logits, "probabilities": jax.nn.softmax(logits, -1)}
+
+    return apply
+
+
+def events(
+    jets: data.RaggedJets, rows: np.ndarray, length: int, features: data.FeatureSet
+) -> dict[str, np.ndarray]:
+    """Make the inputs of `function` for some jets; rows: [jet], -1 for padding."""
+    padded = batches.padded(jets, rows, length)
+    parts = {f"part_{k}": np.asarray(x) for k, x in padded.particles._asdict().items()}
+    all_of_it = {**parts, "mask": padded.mask, "jet_p4": padded.p4}
+    return {name: all_of_it[name] for name in INPUTS[features]}
+
+
+def write(
+    path: str | os.PathLike[str],
+    tagger: taggers.Tagger,
+    jets: data.RaggedJets,
+    *,
+    length: int | None = None,
+    tolerance: float = 1e-5,
+    platforms: Sequence[str] = export.PLATFORMS,
+) -> dict[str, float]:
+    """Write a tagger to an artefact of io.export, checked on some jets of a sample.
+
+    length: constituents that a jet is padded to or cut at (None: the tagger's largest bucket).
+    Returns the largest differences; raises ValueError for a file that does not agree.
+    """
+    length = length or tagger.buckets[-1]
+    some = np.random.default_rng(0).permutation(len(jets.label))[:16]
+    nothing = np.concatenate([some[:4], np.full(4, -1)])
+    samples = [events(jets, rows, length, tagger.features) for rows in (some, some[:1], nothing)]
+    about = {
+        "tagger": {"classes": list(tagger.classes), "features": tagger.features},
+        "normalisation": "inside: inputs are physical quantities, GeV, mm and rad",
+        "length": length,
+    }
+    return export.write(
+        path, function(tagger), samples, about, tolerance=tolerance, platforms=platforms
+    )
