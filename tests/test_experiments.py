@@ -196,7 +196,7 @@ def test_jets_flavour(load_experiment, tmp_path):
     config = experiment.Config(
         out=tmp_path / "run",
         data=(tmp_path / "toys.root",),
-        models=("gn2_plain", "dips", "dl1d"),
+        models=("dips", "dl1d"),
         n_seeds=1,
         n_epochs=1,
         budget=1024,
@@ -209,7 +209,7 @@ def test_jets_flavour(load_experiment, tmp_path):
             assert results[f"{name}_{key}_error"] >= 0
     assert results["n_train"] + results["n_test_light"] < 400
     trained = {path.name for path in (tmp_path / "run" / "trainings").iterdir()}
-    assert trained == {"gn2_plain_0", "dl1d_0", "dips_0"}
+    assert trained == {"dl1d_0", "dips_0"}
     assert (tmp_path / "run" / "plots" / "rejections.png").exists()
     before = {p: p.stat().st_mtime for p in (tmp_path / "run").rglob("logits.npy")}
     again = experiment.main(dataclasses.replace(config, resume=True, models=("dips",)))

@@ -48,22 +48,26 @@ def test_all_devices_by_default():
 
 
 FAULTS = """
-import resource, statistics, jax, numpy as np
+import resource, statistics, sys, jax, numpy as np
 from hepjax import parallel
+assert sys.argv[1] == "as it is" or parallel.keep_memory()
 call = parallel.compile(parallel.layout(1), lambda state, x: (None, x + 1))
 x = np.zeros(4 << 20, np.float32)
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     jax.block_until_ready(call(None, x))
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-without = statistics.median(faults() for _ in range(9))
-assert parallel.keep_memory()
-print(without, statistics.median(faults() for _ in range(9)))
+print(statistics.median([faults() for _ in range(40)][20:]))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
 def test_memory_is_kept_from_call_to_call():
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
-    before, after = map(float, done.stdout.split())
-    assert after <= 0.1 * before, done.stdout + done.stderr
+    """As fit has it, before the first call; it takes some calls until the lists of memory fit."""
+    found = []
+    for how in ("as it is", "kept"):
+        command = [sys.executable, "-c", FAULTS, how]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append(float(done.stdout))
+    assert found[1] <= 0.1 * found[0], found

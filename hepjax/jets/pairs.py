@@ -13,7 +13,7 @@ float32, which moves logits by 2e-3. In exact arithmetic the two are equal.
 
 >>> import jax.numpy as jnp
 >>> p4 = jnp.array([[[50.0, 30, 40, 0], [50, 40, 30, 0]]])
->>> [round(float(x), 3) for x in stable(p4)[3, 0]]
+>>> [round(float(x), 3) for x in jax.jit(stable)(p4)[3, 0]]
 [-18.421, 5.298, -18.421]
 """
 

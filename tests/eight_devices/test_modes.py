@@ -107,7 +107,12 @@ def test_there_are_eight_devices():
 
 
 @pytest.mark.parametrize(
-    ("name", "mode", "accumulate"), list(itertools.product(LOSSES, ("jit", "pmap"), (1, 2)))
+    ("name", "mode", "accumulate"),
+    [
+        *itertools.product(LOSSES, ("jit", "pmap"), (1,)),
+        ("two denominators", "jit", 2),
+        ("variance", "pmap", 2),
+    ],
 )
 def test_losses_of_twenty_steps_agree(reference, name, mode, accumulate):
     losses, _ = trained(LOSSES[name], mode, 8, optax.adam(0.01), accumulate=accumulate)

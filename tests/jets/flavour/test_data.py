@@ -94,3 +94,64 @@ def test_jets_are_split_and_written_like_others(make_columns, tracks, tmp_path):
     again = data.from_columns(root.read_jetclass(tmp_path / "f.root"))
     for a, b in zip(jax.tree.leaves(again.particles), jax.tree.leaves(tracks.particles)):
         np.testing.assert_array_equal(a, b)
+
+
+def test_features_by_hand(tracks):
+    """Each feature of one track from its columns, in the order of FEATURES."""
+    jets = batches.padded(tracks, np.arange(40), 24)
+    made = np.asarray(jax.jit(data.inputs)(jets).tracks)
+    found = dict(zip(data.FEATURES, np.moveaxis(made, -1, 0)))
+    pt = np.hypot(jets.p4[:, 1], jets.p4[:, 2])
+    forward = np.sign(jets.p4[:, 3])
+    for j, k in ((0, 0), (3, 1), (17, 0), (30, 2)):
+        assert jets.mask[j, k]
+        t = {name: x[j, k] for name, x in jets.particles._asdict().items()}
+        sign = np.sign(np.sin(t["dphi"]))
+        along = np.sign(-t["deta"] * forward[j])
+        expected = {
+            "d0_significance": np.arcsinh(sign * t["d0"] / t["d0_error"]) / 2,
+            "dz_significance": np.arcsinh(along * t["dz"] / t["dz_error"]) / 2,
+            "d0": np.arcsinh(t["d0"] / 0.05) / 2,
+            "z0_sin_theta": np.arcsinh(t["dz"] * t["sin_theta"] / 0.05) / 2,
+            "deta": t["deta"] / 0.15,
+            "dphi": t["dphi"] / 0.15,
+            "log_pt": (np.log(t["pt"]) - 1) * 0.8,
+            "log_pt_fraction": (np.log(t["pt"] / pt[j]) + 2.8) * 0.8,
+            "delta_r": np.hypot(t["deta"], t["dphi"]) / 0.15 - 1,
+            "charge": t["charge"],
+            "log_d0_error": (np.log(t["d0_error"]) + 3.2) * 1.5,
+            "log_dz_error": (np.log(t["dz_error"]) + 2.5) * 1.5,
+            "log_pt_error": (np.log(t["pt_error"]) + 4) * 2,
+            "hits_first": t["hits"][0],
+            "hits_pixel": t["hits"][1] - 3,
+            "hits_strip": t["hits"][2] / 2 - 4,
+            "electron": t["lepton"][0],
+            "muon": t["lepton"][1],
+        }
+        assert list(expected) == list(data.FEATURES)
+        for name, value in expected.items():
+            assert found[name][j, k] == pytest.approx(value, rel=1e-4, abs=2e-4), name
+
+
+def test_the_jet_stands_beside_its_tracks(tracks):
+    jets = batches.padded(tracks, np.arange(12), 8)
+    pt = np.hypot(jets.p4[:, 1], jets.p4[:, 2])
+    eta = np.arcsinh(jets.p4[:, 3] / pt)
+    found = data.inputs(jets).jet
+    np.testing.assert_allclose(found[:, 0], (np.log(pt) - 4) * 0.8, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[:, 1], np.abs(eta) - 1, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mirrored_jet_has_the_same_significances(tracks):
+    """z -> -z and y -> -y: what points forward still does, all else equal."""
+    jets = batches.padded(tracks, np.arange(20), 24)
+    flipped = jets._replace(
+        p4=jets.p4 * np.array([1, 1, -1, -1], np.float32),
+        particles=jets.particles._replace(
+            dphi=-jets.particles.dphi, d0=-jets.particles.d0, dz=-jets.particles.dz
+        ),
+    )
+    same = [data.FEATURES.index(k) for k in ("d0_significance", "dz_significance", "delta_r")]
+    make = jax.jit(data.inputs)
+    a, b = (np.asarray(make(x).tracks)[..., same] for x in (jets, flipped))
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ from hepjax.jets import batches
 from hepjax.jets.flavour import data, gn1
 from hepjax.nn import model
 
-NET = model.from_linen(gn1.small())
+NET = model.from_linen(gn1.small(width=16, n_layers=1, hidden=(16,)))
 
 
 def test_permutation_and_padding(tracks):

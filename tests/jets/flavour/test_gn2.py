@@ -8,7 +8,8 @@ from hepjax.jets import batches
 from hepjax.jets.flavour import data, gn2
 from hepjax.nn import model
 
-NET = model.from_linen(gn2.small())
+TINY = {"width": 16, "n_layers": 1, "n_heads": 2, "wide": 16, "out_width": 16, "hidden": (16, 8)}
+NET = model.from_linen(gn2.small(**TINY))
 APPLY = jax.jit(NET.apply)
 
 
@@ -55,7 +56,7 @@ def test_a_jet_without_tracks_has_finite_logits_and_gradients(inputs, variables)
 
 
 def test_without_auxiliary_tasks_there_are_fewer_parameters(inputs, variables):
-    plain = model.from_linen(gn2.small(auxiliary=False))
+    plain = model.from_linen(gn2.small(**TINY, auxiliary=False))
     shapes = jax.eval_shape(plain.init, jax.random.key(0), inputs)
     out = jax.eval_shape(plain.apply, shapes, inputs)
     assert out.origin is None

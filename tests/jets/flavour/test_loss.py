@@ -61,7 +61,7 @@ def test_training_lowers_all_three(tracks, variables):
 
 
 def test_a_tagger_without_auxiliary_tasks_has_one_loss(tracks):
-    net = model.from_linen(gn2.small(auxiliary=False))
+    net = model.from_linen(gn2.small(width=8, n_layers=1, n_heads=2, hidden=(8,), auxiliary=False))
     jets = batches.padded(tracks, np.arange(8), 16)
     variables = jax.jit(net.init)(jax.random.key(0), data.inputs(jets))
     objective = loss.multitask(net)

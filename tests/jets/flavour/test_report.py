@@ -26,5 +26,11 @@ def test_rejections_ratios_and_plots(tmp_path):
     assert results["n_test_b"] == (label == 2).sum()
     plots = {"roc_light", "roc_c", "rejections", "fraction_scan", "discriminant"}
     assert {f"{name}.png" for name in plots} <= {p.name for p in tmp_path.iterdir()}
-    one = report.compare(tmp_path, {"good": taggers["good"][:1]}, label, {})
-    assert "good_light_rejection_70_spread" not in one
+
+
+def test_one_seed_has_no_spread():
+    assert report._seeds("x", [(2.0, 0.1)]) == {"x": 2.0, "x_error": 0.1}
+    several = report._seeds("x", [(2.0, 0.1), (4.0, 0.1)])
+    assert several["x"] == 3
+    assert several["x_spread"] == pytest.approx(2**0.5)
+    assert several["x_error"] == pytest.approx(np.hypot(1, 0.1))

@@ -22,14 +22,14 @@ def test_bad_names(tmp_path):
 
 
 def test_a_run_folder_gives_back_its_tagger(tracks, tmp_path):
-    net, optimiser = taggers.build("gn2_plain", "small"), optax.sgd(0.1)
+    net, optimiser = taggers.build("dips", "small"), optax.sgd(0.1)
     inputs = data.inputs(batches.padded(tracks, np.arange(8), 8))
     variables = jax.jit(net.init)(jax.random.key(0), inputs)
     state = train.init(variables["params"], optimiser, jax.random.key(1), jet_loss.start(variables))
     step = jax.jit(train.gradient_step(loss.multitask(net), optimiser, update=jet_loss.update(0.5)))
     state, _ = step(state, batches.padded(tracks, np.arange(16), 16))
     with checkpoint.open(tmp_path / "checkpoints") as checkpoints:
-        about = taggers.meta("gn2_plain", "small", 0.5, len(data.FEATURES))
+        about = taggers.meta("dips", "small", 0.5, len(data.FEATURES))
         checkpoint.save(checkpoints, 1, state, meta=about, metrics={"loss": 1.0})
     tagger = taggers.restore(tmp_path)
     for a, b in zip(jax.tree.leaves(tagger.variables["params"]), jax.tree.leaves(state.params)):
