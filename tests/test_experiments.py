@@ -188,9 +188,10 @@ def test_the_example_of_the_readme_runs(tiny_file, tmp_path, monkeypatch):
     assert int(names["done"].state.step) > 0
 
 
-def test_jets_flavour(load_experiment, tmp_path):
+def test_jets_flavour(load_experiment, tmp_path, monkeypatch):
     """A line of taggers, one inside another, on toys; trainings that are done are kept."""
     experiment = load_experiment("jets_flavour")
+    monkeypatch.setattr(experiment.flavour_data, "BUCKETS", (16,))  # compile once
     toys = load_module(ROOT / "tests" / "jets" / "flavour" / "conftest.py")
     root.write_jetclass(tmp_path / "toys.root", toys.columns(n=400, seed=2))
     config = experiment.Config(

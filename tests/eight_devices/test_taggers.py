@@ -74,7 +74,8 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
 
 
 @pytest.mark.parametrize(
-    "name", ["part", pytest.param("particlenet", marks=pytest.mark.slow), "pfn"]
+    "name",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("part", "particlenet")), "pfn"],
 )
 def test_losses_of_twenty_steps_agree(served, name):
     optimiser = optax.adam(1e-3)

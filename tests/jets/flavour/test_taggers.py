@@ -34,6 +34,7 @@ def test_a_run_folder_gives_back_its_tagger(tracks, tmp_path):
     tagger = taggers.restore(tmp_path)
     for a, b in zip(jax.tree.leaves(tagger.variables["params"]), jax.tree.leaves(state.params)):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    tagger = tagger._replace(buckets=(24,))  # compile once
     found = taggers.logits(tagger, tracks)
     assert found.shape == (80, 4)
     alone = taggers.logits(tagger, jets_data.take(tracks, np.array([7, 3])))
