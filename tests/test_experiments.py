@@ -188,7 +188,10 @@ def test_the_example_of_the_readme_runs(tiny_file, tmp_path, monkeypatch):
     assert int(names["done"].state.step) > 0
 
 
-def test_jets_flavour(load_experiment, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "models", [("dips",), pytest.param(("dips", "dl1d", "gn2_plain"), marks=pytest.mark.slow)]
+)
+def test_jets_flavour(load_experiment, tmp_path, monkeypatch, models):
     """A line of taggers, one inside another, on toys; trainings that are done are kept."""
     experiment = load_experiment("jets_flavour")
     monkeypatch.setattr(experiment.flavour_data, "BUCKETS", (16,))  # compile once
@@ -197,7 +200,7 @@ def test_jets_flavour(load_experiment, tmp_path, monkeypatch):
     config = experiment.Config(
         out=tmp_path / "run",
         data=(tmp_path / "toys.root",),
-        models=("dips", "dl1d"),
+        models=models,
         n_seeds=1,
         n_epochs=1,
         budget=1024,
@@ -210,9 +213,9 @@ def test_jets_flavour(load_experiment, tmp_path, monkeypatch):
             assert results[f"{name}_{key}_error"] >= 0
     assert results["n_train"] + results["n_test_light"] < 400
     trained = {path.name for path in (tmp_path / "run" / "trainings").iterdir()}
-    assert trained == {"dl1d_0", "dips_0"}
+    assert trained == {f"{name}_0" for name in models}
     assert (tmp_path / "run" / "plots" / "rejections.png").exists()
     before = {p: p.stat().st_mtime for p in (tmp_path / "run").rglob("logits.npy")}
-    again = experiment.main(dataclasses.replace(config, resume=True, models=("dips",)))
+    again = experiment.main(dataclasses.replace(config, resume=True, models=models[:1]))
     assert {p: p.stat().st_mtime for p in before} == before
     assert again["n_train"] == results["n_train"]

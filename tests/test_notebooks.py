@@ -21,6 +21,7 @@ def executed(path, environment, monkeypatch):
     return notebook
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_jets_top(tiny_run, monkeypatch):
     notebook = executed(FOLDER / "jets_top.ipynb", {"HEPJAX_RUN": tiny_run}, monkeypatch)

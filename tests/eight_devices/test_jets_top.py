@@ -33,7 +33,7 @@ def trained(jets_top, tiny_config, tiny_file, tmp_path_factory):
     return train
 
 
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
+@pytest.mark.parametrize("mode", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_eight_devices_end_where_one_does(trained, mode):
     assert len(jax.devices()) == 8
     (one, one_scores), (eight, eight_scores) = trained(1, "jit"), trained(8, mode)
