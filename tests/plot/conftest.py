@@ -1,0 +1,20 @@
+"""Axes without a display, and what a legend says."""
+
+import pytest
+from matplotlib.figure import Figure
+
+
+@pytest.fixture
+def ax():
+    return Figure().add_subplot()
+
+
+@pytest.fixture
+def both():
+    return Figure().subplots(2, 1, sharex=True)
+
+
+@pytest.fixture
+def legend():
+    """The function legend(ax) -> its texts."""
+    return lambda ax: [text.get_text() for text in ax.get_legend().get_texts()]
