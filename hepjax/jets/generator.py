@@ -1,9 +1,10 @@
 """Labelled jets from first principles: Pythia, a detector, anti-kt jets, in the JetClass layout.
 
 ``generate`` makes jets of one process, ``top_tagging_sample`` a balanced and shuffled mix of tops
-and QCD jets. Both return ``io.root.Columns`` with every branch that the taggers read,
-N-subjettiness and the soft-drop mass, the truth, and event_number: up to two jets come from one
-event, and a split into training and test must not tear them apart.
+and QCD jets, ``ten_class_sample`` one of all classes of JetClass. All return ``io.root.Columns``
+with every branch that the taggers read, N-subjettiness and the soft-drop mass, the truth, and
+event_number: up to two jets come from one event, and a split into training and test must not tear
+them apart.
 
 The sample is a pure function of (process, n_jets, seed, phase space, detector). The work is cut
 into tasks of as many regions (candidate jets) each, each task with random numbers of its own, and
@@ -16,19 +17,28 @@ processes shared the work, and a smaller sample is the beginning of a larger one
 10
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hepjax.jets import clustering, production, pythia, substructure
 from hepjax.jets import detector as detectors
-from hepjax.jets.pythia import JETCLASS, PROCESSES, TOP_LANDSCAPE, PhaseSpace
+from hepjax.jets.recipes import (
+    JETCLASS,
+    PROCESSES,
+    TEN_CLASSES,
+    TOP_LANDSCAPE,
+    PhaseSpace,
+    Process,
+)
 
 if TYPE_CHECKING:
     from hepjax.io.root import Columns
 
-__all__ = ["JETCLASS", "PROCESSES", "TOP_LANDSCAPE", "PhaseSpace", "generate", "top_tagging_sample"]
+__all__ = ["JETCLASS", "PROCESSES", "TEN_CLASSES", "TOP_LANDSCAPE", "PhaseSpace"]
+__all__ += ["cached", "generate", "ten_class_sample", "top_tagging_sample"]
 
 LABELS = (
     *("label_QCD", "label_Hbb", "label_Hcc", "label_Hgg", "label_H4q"),
@@ -36,7 +46,9 @@ LABELS = (
 )
 """Classes of JetClass; those that are not generated are 0."""
 
-EVENTS_PER_TASK = 1 << 20  # event_number = (task, process) * this + event
+EVENTS_PER_TASK = 1 << 20  # event_number = (pair, task, one of the pair) * this + event
+TASKS = 1 << 24  # of one process, at most
+ORDER = 2  # stands for the order of jets, where random numbers of processes have their index
 
 
 class Task(NamedTuple):
@@ -61,10 +73,11 @@ def generate(
     progress: bool = True,
     regions_per_task: int = 512,
 ) -> "Columns":
-    """Generate `n_jets` jets of a process, "top" or "qcd", as measured by a detector.
+    """Generate `n_jets` jets of a process, one of PROCESSES, as measured by a detector.
 
-    Top jets hold a top with b and both quarks of the W within the jet radius of the jet axis; QCD
-    jets are the jets of the two hardest regions of an event. `seed` is 0 or more; `detector` is the
+    Jets of a heavy particle hold it, with all its visible decay products (for "top": b and both
+    quarks of the W) within the jet radius of the jet axis; QCD jets are the jets of the two hardest
+    regions of an event. `seed` is 0 or more; `detector` is the
     one of the phase space if None; `workers` processes share the work, as many as there are cores
     if None. `regions_per_task` is part of the definition of the sample. `progress` shows a bar on
     a terminal, plain lines otherwise. Momenta in GeV, lengths in mm, float32.
@@ -91,27 +104,59 @@ def top_tagging_sample(
 
     Arguments as in ``generate``; the order is a function of the seed.
     """
-    from hepjax.io import root
-
-    options = (seed, phase_space, detector, regions_per_task)
     share = {"qcd": n_jets // 2, "top": n_jets - n_jets // 2}
-    jets = root.concatenate(_run(share, *options, workers, progress))
-    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(PROCESSES), 0)))
-    return root.take(jets, order.permutation(n_jets))
+    options = (seed, phase_space, detector, regions_per_task)
+    return _mixed(share, *options, workers, progress)
+
+
+def ten_class_sample(
+    n_jets: int,
+    seed: int,
+    *,
+    phase_space: PhaseSpace = JETCLASS,
+    detector: detectors.Detector | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    regions_per_task: int = 256,
+) -> "Columns":
+    """Generate `n_jets` jets, a tenth of each class of JetClass, in random order.
+
+    The first classes have one more where ten do not divide n_jets. Arguments as in ``generate``.
+    """
+    share = {p: (n_jets + 9 - k) // 10 for k, p in enumerate(TEN_CLASSES.values())}
+    options = (seed, phase_space, detector, regions_per_task)
+    return _mixed(share, *options, workers, progress)
+
+
+SAMPLES: dict[str, tuple[Callable[..., "Columns"], PhaseSpace]] = {
+    "top_landscape": (top_tagging_sample, TOP_LANDSCAPE),
+    "jetclass": (top_tagging_sample, JETCLASS),
+    "ten_classes": (ten_class_sample, JETCLASS),
+}
+"""Names of samples for `cached`."""
 
 
 def cached(folder: Path, n_jets: int, seed: int, *, name: str = "top_landscape") -> Path:
-    """Give the ROOT file of a `top_tagging_sample`, generating it unless the folder has it."""
+    """Give the ROOT file of one of SAMPLES, generating it unless the folder has it."""
     from hepjax.io import root
 
-    space = {"top_landscape": TOP_LANDSCAPE, "jetclass": JETCLASS}.get(name)
-    if space is None:
-        raise ValueError(f"name must be 'top_landscape' or 'jetclass', found {name!r}")
+    if name not in SAMPLES:
+        raise ValueError(f"name must be one of {sorted(SAMPLES)}, found {name!r}")
+    make, space = SAMPLES[name]
     path = Path(folder) / f"{name}_{n_jets}_{seed}.root"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        root.write_jetclass(path, top_tagging_sample(n_jets, seed, phase_space=space))
+        root.write_jetclass(path, make(n_jets, seed, phase_space=space))
     return path
+
+
+def _mixed(request: dict[str, int], seed: int, *options: Any) -> "Columns":
+    """Jets of several processes in an order that is a function of the seed."""
+    from hepjax.io import root
+
+    jets = root.concatenate(_run(request, seed, *options))
+    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ORDER, 0)))
+    return root.take(jets, order.permutation(sum(request.values())))
 
 
 def make_jets(task: Task) -> production.Piece:
@@ -146,13 +191,13 @@ def _accepted(
     p4: np.ndarray,
     region: np.ndarray,
     hard: pythia.Hard,
-    process: pythia.Process,
+    process: Process,
     space: PhaseSpace,
 ) -> np.ndarray:
-    """Which jets [jet] bool are in the phase space and, for tops, hold the top and its partons."""
+    """Which jets [jet] bool are in the phase space, and hold the parent and its decay products."""
     pt, eta, phi = clustering.pt_eta_phi(p4)
     good = (pt > space.pt_min) & (pt < space.pt_max) & (np.abs(eta) < space.eta_max)
-    if process.top:
+    if process.parent:
         places = np.stack([hard.eta, hard.phi], axis=-1)[region]
         places = np.concatenate([places[:, None], hard.decay[region]], axis=1)
         delta_phi = clustering.wrap(places[..., 1] - phi[:, None])
@@ -176,7 +221,8 @@ def _columns(
     particles["part_truth_pid"] = truth.pid[objects.source[members]].astype(np.int32)
     p4, n_jets = objects.p4[members], len(offsets) - 1
     tau = substructure.nsubjettiness(p4, offsets, 4, radius)
-    number = (task.index * len(PROCESSES) + process.index) * EVENTS_PER_TASK
+    family, member = divmod(process.index, 2)
+    number = (2 * (TASKS * family + task.index) + member) * EVENTS_PER_TASK
     jets |= {
         "jet_sdmass": substructure.soft_drop_mass(p4, offsets, radius=radius),
         **{f"jet_tau{k + 1}": tau[:, k] for k in range(4)},

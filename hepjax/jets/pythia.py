@@ -5,7 +5,7 @@ start far below the window, and most events end outside of it. The time of an ev
 shower and the hadrons, so events are judged three times, each time more sharply (``Process`` holds
 the windows, with margins that keep 97 % of the jets that would be accepted in the end):
 
-1. after the hard process: a top whose decay products are far apart cannot become one jet;
+1. after the hard process: a top, say, whose decay products are far apart cannot become one jet;
 2. when the shower has come down to 20 GeV (a tenth of the time): no parton jet near the window;
 3. after the shower: the same with the full parton jets, and the decay partons after recoil.
 
@@ -29,111 +29,40 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hepjax.jets import detector as detectors
-
-
-class PhaseSpace(NamedTuple):
-    """Which jets: all cuts act on jets of measured objects."""
-
-    energy: float  # proton-proton centre-of-mass energy, GeV
-    multiparton: bool  # multiple parton interactions
-    radius: float  # of the anti-kt jets
-    pt_min: float  # GeV
-    pt_max: float  # GeV
-    eta_max: float  # of abs(eta)
-    detector: detectors.Detector  # the one to use if none is named
-
-
-TOP_LANDSCAPE = PhaseSpace(14_000.0, False, 0.8, 550.0, 650.0, 2.0, detectors.ATLAS_LIKE)
-"""Jets as in the public top landscape set (arXiv:1902.09914)."""
-
-JETCLASS = PhaseSpace(13_000.0, True, 0.8, 500.0, 1000.0, 2.0, detectors.CMS_LIKE)
-"""Jets as in JetClass (arXiv:2202.03772), for the process at leading order without extra jets."""
-
-
-class Process(NamedTuple):
-    """A hard process; windows are fractions of (pt_min, pt_max)."""
-
-    index: int  # enters seeds and event numbers: never change it
-    label: str  # the branch that is 1
-    settings: tuple[str, ...]  # Pythia's
-    top: bool  # a jet must hold a top with its three decay partons
-    pthat: tuple[float, float]  # window of the hard process
-    early: tuple[float, float]  # of parton jets at VETO_SCALE, a top as one parton
-    late: tuple[float, float]  # of parton jets after the shower
-    region: tuple[float, float]  # of the wide particle jets
-
-
-PROCESSES = {
-    "qcd": Process(
-        index=0,
-        label="label_QCD",
-        settings=("HardQCD:all = on",),
-        top=False,
-        pthat=(0.72, 1.35),
-        early=(0.90, 1.07),
-        late=(0.94, 1.06),
-        region=(0.97, 1.20),
-    ),
-    "top": Process(
-        index=1,
-        label="label_Tbqq",
-        settings=(
-            "Top:gg2ttbar = on",
-            "Top:qqbar2ttbar = on",
-            "24:onMode = off",
-            "24:onIfAny = 1 2 3 4 5",
-        ),
-        top=True,
-        pthat=(0.72, 1.35),
-        early=(0.95, 1.15),
-        late=(0.94, 1.17),
-        region=(0.97, 1.16),
-    ),
-}
-"""Top pairs with both W to quarks; QCD two-to-two with all light flavours, c and b."""
-
-COMMON_SETTINGS = (
-    "Print:quiet = on",
-    "Check:abortIfVeto = on",
-    "Random:setSeed = on",
-    "Random:seed = 1",
-    "ParticleDecays:limitTau0 = on",  # K_S, Lambda and longer-lived ones reach the detector
-    "ParticleDecays:tau0Max = 10",  # mm
+from hepjax.jets.recipes import (
+    JETCLASS,
+    PROCESSES,
+    TOP_LANDSCAPE,
+    PhaseSpace,
+    Process,
+    pythia_settings,
 )
 
+__all__ = ["JETCLASS", "PROCESSES", "TOP_LANDSCAPE", "PhaseSpace", "Process", "pythia_settings"]
+__all__ += ["Hard", "extract", "make_regions", "to_truth"]
+
 VETO_SCALE = 20.0  # GeV, of the first look at the shower
-HARD_REACH = 1.5  # times the radius: decay partons from their top in the hard process, at most,
+HARD_REACH = 1.5  # times the radius: decay products from their parent in the hard process, at most,
 EARLY_REACH = 1.0  # at VETO_SCALE, if that distance goes as 1 / pT,
 LATE_REACH = 1.0  # and after the shower
-AXIS_REACH = 0.35  # between a top and the axis of its jet
+VISIBLE = 0.9  # of the least pT of jets: a parton jet's at VETO_SCALE without the neutrinos
 REGION_MARGIN = 0.4  # a region's radius is the jet's and this
 ETA_MARGIN = 0.05
 CHARGED = frozenset((11, 13, 211, 321, 2212, 3112, 3222, 3312, 3334))  # that live long enough
 DISPLACED = 1e-4  # mm, of time: produced earlier is produced at the primary vertex
 PATIENCE = 50_000  # events without a single region
+Z, W, LEPTONS, NEUTRINOS = 23, 24, (11, 13, 15), (12, 14, 16)
 
 
 class Hard(NamedTuple):
     """Truth of each region."""
 
     event: np.ndarray  # [region] index of the event in this call
-    pid: np.ndarray  # [region] PDG code of the top or of the nearest hard parton
+    pid: np.ndarray  # [region] PDG code of the parent or of the nearest hard parton
     pt: np.ndarray  # [region] GeV
     eta: np.ndarray  # [region]
     phi: np.ndarray  # [region]
-    decay: np.ndarray  # [region, 3, 2] eta, phi of b, q, q'; NaN where there are none
-
-
-def pythia_settings(process: Process, phase_space: PhaseSpace) -> list[str]:
-    """All lines that Pythia is given, for the record."""
-    return [
-        *COMMON_SETTINGS,
-        *process.settings,
-        f"Beams:eCM = {phase_space.energy}",
-        f"PartonLevel:MPI = {'on' if phase_space.multiparton else 'off'}",
-        f"PhaseSpace:pTHatMin = {process.pthat[0] * phase_space.pt_min}",
-        f"PhaseSpace:pTHatMax = {process.pthat[1] * phase_space.pt_max}",
-    ]
+    decay: np.ndarray  # [region, product, 2] eta, phi of the visible decay products; or NaN
 
 
 def make_regions(
@@ -178,7 +107,7 @@ def _regions_of_event(event, veto, process: Process, phase_space: PhaseSpace) ->
         if not _inside((jets.pT(k), axis[0]), process.region, phase_space):
             continue
         truth = min(veto.hard, key=lambda hard: _distance(hard[2:4], axis))
-        if process.top and _distance(truth[2:4], axis) > AXIS_REACH:
+        if process.parent and _distance(truth[2:4], axis) > process.reach:
             continue
         regions.append((truth, list(jets.constituents(k))))
     return regions
@@ -216,7 +145,7 @@ def to_truth(pythia: Any, rows: list, vertices: list, sizes: list) -> detectors.
 
 def _to_hard(hard: list[tuple]) -> Hard:
     event, pid, pt, eta, phi, decay = zip(*hard)
-    missing = [(math.nan, math.nan)] * 3
+    missing = [(math.nan, math.nan)]
     return Hard(
         np.array(event),
         np.array(pid),
@@ -246,31 +175,37 @@ def _pythia(process: Process, phase_space: PhaseSpace) -> tuple[Any, Any]:
 def _make_veto(process: Process, phase_space: PhaseSpace):
     """The three early decisions as a hook of Pythia; afterwards `hard` holds the event's truth.
 
-    `hard` is a list of (PDG code, pT, eta, phi, [(eta, phi) of b, q, q']), one for each top that
-    may be contained in a jet, or for each of the two hard partons.
+    `hard` is a list of (PDG code, pT, eta, phi, [(eta, phi) of a visible decay product]), one for
+    each parent that may be contained in a jet, or for each of the hard partons.
     """
     import pythia8mc
 
-    near = functools.partial(_near_window, phase_space)
+    def least_pt(found, parent):
+        """Give the pT of a parton jet for which the products are close, and enough is visible."""
+        close = found[5] * found[1] / (EARLY_REACH * radius)
+        return max(close, VISIBLE * phase_space.pt_min + found[6] * parent.pT())
+
+    near = functools.partial(_near_window, phase_space, process.reach)
     radius, least = phase_space.radius, 0.6 * phase_space.pt_min
     reach = phase_space.eta_max + radius + REGION_MARGIN
 
     class Veto(pythia8mc.UserHooks):
         def __init__(self):
             super().__init__()
-            # anti-kt; all particles for partons, visible ones with their masses for hadrons
-            self.parton_jets = pythia8mc.SlowJet(-1, radius, least, reach, 1, 2)
+            # anti-kt; heavy particles count early, later what is visible, hadrons with their masses
+            self.early_jets = pythia8mc.SlowJet(-1, radius, least, reach, 1, 2)
+            self.late_jets = pythia8mc.SlowJet(-1, radius, least, reach, 2, 2)
             wide = radius + REGION_MARGIN
             self.particle_jets = pythia8mc.SlowJet(-1, wide, least, reach, 2, 2)
             self.hard = []
             self.contained = {}
 
         def canVetoProcessLevel(self):
-            return process.top
+            return process.parent != 0
 
         def doVetoProcessLevel(self, record):
-            tops = {k: _top(record, k, HARD_REACH * radius) for k in (5, 6)}
-            self.contained = {k: top[5] * top[1] for k, top in tops.items() if top}
+            parents = {k: _parent(record, k, process, HARD_REACH * radius) for k in (5, 6)}
+            self.contained = {k: found for k, found in parents.items() if found}
             return not self.contained
 
         def canVetoPT(self):
@@ -282,61 +217,83 @@ def _make_veto(process: Process, phase_space: PhaseSpace):
         def doVetoPT(self, stage, event):
             if stage > 3:  # decays of resonances: later
                 return False
-            if not process.top:
-                return not near(self.parton_jets, event, process.early)
-            tops = {k: event[event[k].iBotCopyId()] for k in self.contained}
-            least_pt = {k: self.contained[k] / (EARLY_REACH * radius) for k in tops}
-            targets = [(top.y(), top.phi(), least_pt[k]) for k, top in tops.items()]
-            return not near(self.parton_jets, event, process.early, targets)
+            if not process.parent:
+                return not near(self.early_jets, event, process.early, unseen=_bosons(event))
+            parents = {k: event[event[k].iBotCopyId()] for k in self.contained}
+            targets = [(p.y(), p.phi(), least_pt(self.contained[k], p)) for k, p in parents.items()]
+            return not near(self.early_jets, event, process.early, targets)
 
         def canVetoPartonLevel(self):
             return True
 
         def doVetoPartonLevel(self, event):
-            if not process.top:
-                partons = (event[event[k].iBotCopyId()] for k in (5, 6))
+            if not process.parent:
+                partons = [event[event[k].iBotCopyId()] for k in (5, 6) if event[k].idAbs() != Z]
                 self.hard = [(p.id(), p.pT(), p.eta(), p.phi(), None) for p in partons]
-                return not near(self.parton_jets, event, process.late)
-            tops = (_top(event, k, LATE_REACH * radius) for k in self.contained)
-            self.hard = [top for top in tops if top]
-            targets = [(top[2], top[3], 0.0) for top in self.hard]
-            return not targets or not near(self.parton_jets, event, process.late, targets)
+                return not near(self.late_jets, event, process.late)
+            parents = (_parent(event, k, process, LATE_REACH * radius) for k in self.contained)
+            self.hard = [found for found in parents if found]
+            targets = [(found[2], found[3], 0.0) for found in self.hard]
+            return not targets or not near(self.late_jets, event, process.late, targets)
 
     return Veto()
 
 
-def _near_window(phase_space: PhaseSpace, jets, event, window, targets=()) -> bool:
-    """Is a parton jet in the window, and, if there are any, at a target (y, phi, least pT)?"""
+def _near_window(
+    phase_space: PhaseSpace, reach: float, jets, event, window, targets=(), unseen=frozenset()
+) -> bool:
+    """Is a parton jet in the window, and, if there are any, at a target (y, phi, least pT)?
+
+    Jets that hold one of the particles `unseen` are none.
+    """
     jets.analyze(event)
     for k in range(min(3, jets.sizeJet())):
         pt, axis = jets.pT(k), (jets.y(k), jets.phi(k))
         if not _inside((pt, axis[0]), window, phase_space):
             continue
+        if unseen and not unseen.isdisjoint(jets.constituents(k)):
+            continue
         if not targets or any(
-            pt > target[2] and _distance(axis, target) < AXIS_REACH for target in targets
+            pt > target[2] and _distance(axis, target) < reach for target in targets
         ):
             return True
     return False
 
 
-def _top(event, index: int, reach: float) -> tuple | None:
-    """Truth of the top at `index` and its farthest decay parton; None if that is beyond `reach`."""
-    top = event[event[index].iBotCopyId()]
-    axis = top.eta(), top.phi()
-    places, farthest = [], 0.0
-    waiting = list(top.daughterList())
+def _bosons(event) -> frozenset[int]:
+    """Indices of Z of the hard process, which will be neutrinos, as they are now."""
+    return frozenset(event[k].iBotCopyId() for k in (5, 6) if event[k].idAbs() == Z)
+
+
+def _parent(event, index: int, process: Process, reach: float) -> tuple | None:
+    """Truth of the parent at `index`, how far its visible decay products reach, and the share of its pT that is unseen.
+
+    None if the first is beyond `reach`, if it is no such parent, or if it has other decay products.
+    """
+    if event[index].idAbs() != process.parent:
+        return None
+    parent = event[event[index].iBotCopyId()]
+    axis = parent.eta(), parent.phi()
+    places, farthest, n_leptons, px, py = [], 0.0, 0, 0.0, 0.0
+    waiting = list(parent.daughterList())
     while waiting:
-        parton = event[waiting.pop(0)]
-        if parton.id() in (24, -24):
-            waiting.extend(event[parton.iBotCopyId()].daughterList())
+        product = event[waiting.pop(0)]
+        code = product.idAbs()
+        if code in (W, Z):
+            waiting.extend(event[product.iBotCopyId()].daughterList())
             continue
-        places.append((parton.eta(), parton.phi()))
+        if code in NEUTRINOS:
+            continue
+        n_leptons += code in LEPTONS
+        px, py = px + product.px(), py + product.py()
+        places.append((product.eta(), product.phi()))
         farthest = max(farthest, _distance(places[-1], axis))
         if farthest > reach:
             return None
-    if len(places) != 3:
-        raise RuntimeError(f"a top decays to {len(places)} partons, expected 3")
-    return top.id(), top.pT(), *axis, places, farthest
+    if (len(places) - n_leptons, n_leptons) != process.products:
+        return None
+    unseen = max(1 - math.hypot(px, py) / parent.pT(), 0.0)
+    return parent.id(), parent.pT(), *axis, places, farthest, unseen
 
 
 def _inside(pt_y: tuple[float, float], window: tuple[float, float], phase_space) -> bool:

@@ -210,7 +210,7 @@ def test_jetclass_phase_space(process):
 @pytest.mark.parametrize(
     ("process", "n_jets", "seed", "options", "message"),
     [
-        ("higgs", 10, 1, {}, r"process is 'higgs', expected one of \['qcd', 'top'\]"),
+        ("higgs", 10, 1, {}, "process is 'higgs', expected one of .*'hbb', .*'qcd', .*'top'"),
         ("top", 0, 1, {}, "n_jets of top is 0"),
         ("top", 10, -1, {}, "seed is -1"),
         ("top", 10, 1, {"regions_per_task": 0}, "regions_per_task is 0"),
@@ -237,6 +237,11 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pythia8mc is missing.*hepjax\[generators\]"):
         generator.generate("top", 1, 1)
+
+
+def test_a_name_of_no_sample_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="one of .*'ten_classes', 'top_landscape'.*found 'jets'"):
+        generator.cached(tmp_path, 10, 1, name="jets")
 
 
 def test_importing_it_starts_neither_jax_nor_pythia():
