@@ -266,9 +266,10 @@ def _bosons(event) -> frozenset[int]:
 
 
 def _parent(event, index: int, process: Process, reach: float) -> tuple | None:
-    """Truth of the parent at `index`, how far its visible decay products reach, and the share of its pT that is unseen.
+    """Truth of a parent, how far its visible decay products reach, and the unseen share of its pT.
 
-    None if the first is beyond `reach`, if it is no such parent, or if it has other decay products.
+    None if they reach beyond `reach`, if the particle at `index` is no such parent, or if it has
+    other decay products.
     """
     if event[index].idAbs() != process.parent:
         return None

@@ -240,7 +240,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 
 def test_a_name_of_no_sample_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="one of .*'ten_classes', 'top_landscape'.*found 'jets'"):
+    with pytest.raises(ValueError, match=r"one of .*'ten_classes', 'top_landscape'.*found 'jets'"):
         generator.cached(tmp_path, 10, 1, name="jets")
 
 
