@@ -206,6 +206,32 @@ def take(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
     )
 
 
+def join(samples: Sequence[RaggedJets]) -> RaggedJets:
+    """Put samples of the same classes one after the other; events are numbered apart.
+
+    Observers that not all of them have are left out. Raises ValueError for other classes.
+    """
+    first = samples[0]
+    for sample in samples:
+        if sample.classes != first.classes:
+            raise ValueError(f"classes {sample.classes}, expected {first.classes} as in the first")
+    numbers, begin = [], 0
+    for sample in samples:
+        _, number = np.unique(sample.event, return_inverse=True)
+        numbers.append(number + begin)
+        begin = numbers[-1].max(initial=begin - 1) + 1
+    common = [k for k in first.observers if all(k in sample.observers for sample in samples)]
+    return RaggedJets(
+        particles=batch.concatenate([sample.particles for sample in samples]),
+        p4=np.concatenate([sample.p4 for sample in samples]),
+        label=np.concatenate([sample.label for sample in samples]),
+        weight=np.concatenate([sample.weight for sample in samples]),
+        event=np.concatenate(numbers).astype(np.int64),
+        observers={k: np.concatenate([s.observers[k] for s in samples]) for k in common},
+        classes=first.classes,
+    )
+
+
 def select(jets: RaggedJets, classes: Sequence[str]) -> RaggedJets:
     """Keep the jets of some classes and number these anew, in the order given.
 

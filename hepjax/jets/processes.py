@@ -21,22 +21,25 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
 
 @contextlib.contextmanager
-def pool(module: str, function: str, n_workers: int) -> Iterator[Callable[[Any], Future]]:
+def pool(
+    module: str, function: str, n_workers: int, variables: Mapping[str, str] | None = None
+) -> Iterator[Callable[[Any], Future]]:
     """Start `n_workers` processes and yield submit(argument), which gives a Future.
 
+    variables: of the environment, beside those of this process.
     Calls run in the order of submission, each as ``module.function(argument)``. An exception there
     is raised by Future.result() as a RuntimeError with its traceback; so is the death of a worker.
     On leaving the context, what still runs is given up.
     """
     if n_workers < 1:
         raise ValueError(f"n_workers is {n_workers}, expected at least 1")
-    workers = [_start(module, function) for _ in range(n_workers)]
+    workers = [_start(module, function, variables or {}) for _ in range(n_workers)]
     idle: queue.SimpleQueue = queue.SimpleQueue()
     for worker in workers:
         idle.put(worker)
@@ -60,15 +63,15 @@ def pool(module: str, function: str, n_workers: int) -> Iterator[Callable[[Any],
                 pass
 
 
-def _start(module: str, function: str) -> subprocess.Popen:
+def _start(module: str, function: str, variables: Mapping[str, str]) -> subprocess.Popen:
     paths = [path or os.getcwd() for path in sys.path]
     code = f"from {__name__} import _serve; _serve({module!r}, {function!r})"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    own = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env=os.environ | own | dict(variables),
     )
 
 

@@ -168,3 +168,17 @@ def test_features_have_the_precision_of_the_momenta(jets):
         assert {x.dtype for x in wide[:3]} == {np.dtype(np.float64)}
     for a, b in zip(narrow[:3], wide[:3]):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_samples_are_joined_with_events_apart(toy_columns):
+    first, second = (data.from_columns(toy_columns(n=n)[0]) for n in (12, 7))
+    both = data.join([first, second._replace(observers={})])
+    assert both.label.tolist() == [*first.label, *second.label]
+    assert not set(both.event[:12]) & set(both.event[12:])
+    assert len(np.unique(both.event)) == len(np.unique(first.event)) + len(np.unique(second.event))
+    assert both.observers == {}
+    np.testing.assert_array_equal(
+        data.take(both, np.arange(12, 19)).particles.values.p4, second.particles.values.p4
+    )
+    with pytest.raises(ValueError, match="classes"):
+        data.join([first, second._replace(classes=("a",))])

@@ -82,3 +82,11 @@ def test_at_least_one_worker():
         processes.pool("math", "sqrt", 0),
     ):
         pass
+
+
+def test_workers_see_variables_beside_those_of_this_process():
+    with processes.pool("os", "getenv", 1, {"HEPJAX_TEST": "3"}) as submit:
+        assert [submit(name).result() for name in ("HEPJAX_TEST", "PATH")] == [
+            "3",
+            os.environ["PATH"],
+        ]

@@ -27,13 +27,20 @@ EFFICIENCY = 0.7
 LOGITS = Mapping[str, Sequence[np.ndarray]]
 
 
-def compare(folder: Path, logits: LOGITS, label: np.ndarray, names: Mapping[str, str]) -> dict:
+def compare(
+    folder: Path,
+    logits: LOGITS,
+    label: np.ndarray,
+    names: Mapping[str, str],
+    pairs: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
     """Evaluate taggers on the same test jets.
 
     folder: of the plots; logits: tagger -> [jet, class] a seed; label: [jet] index into CLASSES;
-    names: of the taggers as plots show them. Returns {tagger}_{light,c,tau}_rejection_70 with
-    _error (and _spread) for each, and {tagger}_over_{first}_..., the ratio to the first tagger,
-    unless one of them passes no background.
+    names: of the taggers as plots show them; pairs: taggers whose rejections are divided. Returns
+    {tagger}_{light,c,tau}_rejection_70 with _error (and _spread) for each, and
+    {tagger}_over_{other}_{light,c}, paired on the jets, for the pairs that are there, unless one of
+    them passes no background.
     """
     scores = {k: [flavour_metrics.discriminant(x) for x in found] for k, found in logits.items()}
     results: dict[str, Any] = {
@@ -42,17 +49,27 @@ def compare(folder: Path, logits: LOGITS, label: np.ndarray, names: Mapping[str,
     for name, found in scores.items():
         for background, values in _rejections(found, label).items():
             results |= _seeds(f"{name}_{KEYS[background]}_rejection_70", values)
-    first, *others = scores
-    for name, background in itertools.product(others, ("u", "c")):
-        ratios = [_ratio(*pair, label, background) for pair in zip(scores[name], scores[first])]
+    here = [pair for pair in pairs if set(pair) <= set(scores)]
+    for (name, other), background in itertools.product(here, ("u", "c")):
+        ratios = [_ratio(*pair, label, background) for pair in zip(scores[name], scores[other])]
         if all(ratios):
-            results |= _seeds(f"{name}_over_{first}_{KEYS[background]}", ratios)
+            results |= _seeds(f"{name}_over_{other}_{KEYS[background]}", ratios)
     titles = {k: names.get(k, k) for k in logits}
     for background in ("u", "c"):
         _roc(folder, {titles[k]: x[0] for k, x in scores.items()}, label, background)
     _side_by_side(folder, results, titles)
     _scan(folder, {titles[k]: x[0] for k, x in logits.items()}, label)
-    _discriminant(folder, titles[first], scores[first][0], label)
+    last = list(scores)[-1]
+    _discriminant(folder, titles[last], scores[last][0], label)
+    return results
+
+
+def vertices(found: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, float]:
+    """Average the numbers of vertices.performance over seeds: tagger -> a mapping a seed."""
+    results: dict[str, float] = {}
+    for name, seeds in found.items():
+        for key in [k for k in seeds[0] if not k.endswith("_error")]:
+            results |= _seeds(f"{name}_{key}", [(x[key], x[f"{key}_error"]) for x in seeds])
     return results
 
 

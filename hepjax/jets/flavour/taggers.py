@@ -40,9 +40,23 @@ INSIDE = {"dl1r": "rnnip", "dl1d": "dips"}
 """Taggers whose inputs hold the answer of another one."""
 
 
+STEPS = (
+    *(("dips", "rnnip"), ("dl1r", "dl1"), ("dl1d", "dl1r"), ("gn1", "dl1d"), ("gn2", "gn1")),
+    *(("gn1", "gn1_plain"), ("gn2", "gn2_plain")),
+)
+"""Taggers whose rejections are compared: each later one with the one before, and auxiliary tasks
+with none.
+"""
+
+
 def is_table(name: str) -> bool:
     """Tell whether a tagger reads `dl1.sample` instead of tracks."""
     return name.startswith("dl1")
+
+
+def has_vertices(name: str) -> bool:
+    """Tell whether a tagger says which tracks share a vertex."""
+    return name in ("gn1", "gn2")
 
 
 def build(name: Name, size: Size, *, dtype: Any = None) -> Model:

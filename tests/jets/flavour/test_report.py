@@ -16,7 +16,7 @@ def test_rejections_ratios_and_plots(tmp_path):
         return found
 
     taggers = {"good": [logits(2.5), logits(2.5)], "poor": [logits(1.5), logits(1.5)]}
-    results = report.compare(tmp_path, taggers, label, {"good": "Good"})
+    results = report.compare(tmp_path, taggers, label, {"good": "Good"}, [("poor", "good")])
     for name in ("light", "c", "tau"):
         assert results[f"good_{name}_rejection_70"] > results[f"poor_{name}_rejection_70"] > 1
         assert results[f"good_{name}_rejection_70_error"] > 0
@@ -34,3 +34,10 @@ def test_one_seed_has_no_spread():
     assert several["x"] == 3
     assert several["x_spread"] == pytest.approx(2**0.5)
     assert several["x_error"] == pytest.approx(np.hypot(1, 0.1))
+
+
+def test_vertices_are_averaged_over_seeds():
+    one = {"vertex_efficiency_b": 0.6, "vertex_efficiency_b_error": 0.01}
+    found = report.vertices({"gn2": [one, {**one, "vertex_efficiency_b": 0.8}]})
+    assert found["gn2_vertex_efficiency_b"] == pytest.approx(0.7)
+    assert found["gn2_vertex_efficiency_b_error"] == pytest.approx(np.hypot(0.1, 0.01))
