@@ -41,7 +41,7 @@ class Config:
     samples: Path = Path("runs/samples")  # where generated jets are kept
     n_epochs: int = 4
     budget: int = 2048  # padded tracks a batch
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 1e-5
     decay: float = 0.999  # of the average of parameters, a step
     workers: int = 2  # trainings side by side, of one thread each; 1: one on all of the machine
