@@ -13,7 +13,7 @@ no display. `sample` writes what the events are, and how many, above the frame.
 'Classifier score'
 """
 
-from hepjax.plot.classes import confusion
+from hepjax.plot.classes import confusion, reliability
 from hepjax.plot.rates import efficiency_against, rejection_against, roc
 from hepjax.plot.shapes import compare, mass_sculpting, scores
 from hepjax.plot.style import LOOKS, figure, figure_with_ratio, look, sample
@@ -30,6 +30,7 @@ __all__ = [
     "look",
     "mass_sculpting",
     "rejection_against",
+    "reliability",
     "roc",
     "sample",
     "scores",
