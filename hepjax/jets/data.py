@@ -13,7 +13,7 @@ memory and checkpoints hold physical quantities only.
 ([0, 2], [[55.0, 33.0, 0.0, 44.0]])
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -94,6 +94,10 @@ class Inputs(NamedTuple):
     points: Any
     p4: Any
     mask: Any
+
+
+Features = FeatureSet | Callable[[Jets], Inputs]
+"""Which features a tagger reads: a set of `inputs`, or a function from a batch to Inputs."""
 
 
 def from_columns(columns: Any, classes: Sequence[str] = CLASSES) -> RaggedJets:
@@ -269,13 +273,16 @@ def split(jets: RaggedJets, fractions: Sequence[float], seed: int) -> list[Ragge
     return parts
 
 
-def inputs(jets: Jets, features: FeatureSet = "full") -> Inputs:
+def inputs(jets: Jets, features: Features = "full") -> Inputs:
     """Scale a batch into the features of JetClass: clipped to +-5, 0 where masked, float32
     (or float64, if the momenta are).
 
     full: 17 features, kinematic: 7, in the order of the published networks (arXiv:2202.03772, table
-    2; scales of its public configuration). Raises ValueError for another feature set.
+    2; scales of its public configuration); or what a function of the batch gives. Raises ValueError
+    for another feature set.
     """
+    if callable(features):
+        return features(jets)
     part, mask = jets.particles, jnp.asarray(jets.mask)
     dtype = jnp.promote_types(part.p4.dtype, jnp.float32)
     p4, deta, dphi = (jnp.asarray(x, dtype) for x in (part.p4, part.deta, part.dphi))

@@ -76,8 +76,11 @@ def write(
     """Write a tagger to an artefact of io.export, checked on some jets of a sample.
 
     length: constituents that a jet is padded to or cut at (None: the tagger's largest bucket).
-    Returns the largest differences; raises ValueError for a file that does not agree.
+    Returns the largest differences; raises ValueError for a file that does not agree, and for a
+    tagger with features of its own, which no set of data.inputs names.
     """
+    if callable(tagger.features):
+        raise ValueError(f"tagger.features is a function, expected one of {sorted(INPUTS)}")
     length = length or tagger.buckets[-1]
     some = np.random.default_rng(0).permutation(len(jets.label))[:16]
     nothing = np.concatenate([some[:4], np.full(4, -1)])

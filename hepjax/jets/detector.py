@@ -140,6 +140,32 @@ of where they come from.
 """
 
 
+HIGGS_FACTORY = Detector(
+    Tracking(
+        eta_edges=(2.6,),  # abs(cos(theta)) < 0.99
+        pt_edges=(0.1, 0.3),
+        efficiency=((0.90, 0.995),),
+        constant=(1e-3,),
+        slope=(2e-5,),
+    ),
+    ecal=Calorimeter(0.012, 0.17, 0.01, noise=0.0, threshold=0.1, significance=1.0),
+    hcal=Calorimeter(0.03, 0.50, 0.03, noise=0.0, threshold=0.5, significance=2.0),
+    eta_max=2.6,
+    curl_pt=0.8,
+    d0_constant=0.005,
+    d0_slope=0.010,
+    dz_constant=0.005,
+    dz_slope=0.010,
+    tail_fraction=0.01,
+    tail_width=5.0,
+    lepton_efficiency=0.99,
+    lepton_fake=1e-3,
+)
+"""Numbers of a detector for electron-positron collisions (3 T) as the conceptual designs aim at:
+sigma(d0) = 5 um + 10 um GeV / (p sin(theta)^3/2), the same for dz, and fine calorimeters.
+"""
+
+
 def measure(truth: Truth, detector: Detector, rng: np.random.Generator) -> Objects:
     """Tracks and energy-flow towers of all regions at once, as a fast simulation would find them.
 

@@ -30,7 +30,7 @@ REPORTED = {"accuracy": 0.0}
 
 def classification(
     model: Model,
-    features: data.FeatureSet = "full",
+    features: data.Features = "full",
     *,
     smoothing: float = 0.0,
     batch_stats: Any = None,
@@ -69,7 +69,7 @@ def start(variables: Any) -> dict[str, Any]:
     }
 
 
-def renormalised(model: Model, features: data.FeatureSet = "full", **options: Any) -> Any:
+def renormalised(model: Model, features: data.Features = "full", **options: Any) -> Any:
     """Build extra -> `classification` that renormalises by the running statistics in extra."""
     return lambda extra: classification(
         model, features, batch_stats=extra["batch_stats"], **options
@@ -106,7 +106,7 @@ def averaged(params: Any, extra: Any, decay: float) -> dict[str, Any]:
     return {"params": mean_params, "batch_stats": extra["batch_stats"]}
 
 
-def evaluation(model: Model, features: data.FeatureSet, decay: float) -> Any:
+def evaluation(model: Model, features: data.Features, decay: float) -> Any:
     """Build sums(state, jets) of the averaged network, for train.Validation and evaluate."""
 
     def sums(state: train.TrainState, jets: data.Jets) -> Any:
@@ -117,7 +117,7 @@ def evaluation(model: Model, features: data.FeatureSet, decay: float) -> Any:
     return sums
 
 
-def logits(model: Model, features: data.FeatureSet) -> Any:
+def logits(model: Model, features: data.Features) -> Any:
     """Build function(variables, jets) -> logits [jet, class], for train.predict."""
 
     def function(variables: Any, jets: data.Jets) -> jax.Array:

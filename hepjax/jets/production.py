@@ -103,9 +103,12 @@ def _schedule(
             )
 
 
-def check(request: Mapping[str, int], seed: int, space: PhaseSpace, **size_of_task: int) -> None:
+def check(
+    request: Mapping[str, int], seed: int, space: PhaseSpace | None, **size_of_task: int
+) -> None:
     """Raise ValueError for arguments of a generator that make no sense, ImportError without its
-    packages; request: {process: number of jets}; size_of_task: by its name.
+    packages; request: {process: number of jets}; space: None where no jet is cut; size_of_task: by
+    its name.
     """
     for name, n_jets in request.items():
         if n_jets < 1:
@@ -115,6 +118,14 @@ def check(request: Mapping[str, int], seed: int, space: PhaseSpace, **size_of_ta
     for name, size in size_of_task.items():
         if size < 1:
             raise ValueError(f"{name} is {size}, expected at least 1")
+    if space is not None:
+        _check_space(space)
+    for package in ("pythia8mc", "fastjet", "awkward"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(f"{package} is missing; it comes with the extra hepjax[generators]")
+
+
+def _check_space(space: PhaseSpace) -> None:
     if not 0 < space.pt_min < space.pt_max < space.energy / 2:
         raise ValueError(
             f"phase_space has pt from {space.pt_min} to {space.pt_max} GeV at {space.energy} GeV, "
@@ -125,9 +136,6 @@ def check(request: Mapping[str, int], seed: int, space: PhaseSpace, **size_of_ta
             f"phase_space has radius {space.radius} and eta_max {space.eta_max}, expected "
             "0 < radius < 1.5 and eta_max > 0"
         )
-    for package in ("pythia8mc", "fastjet", "awkward"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(f"{package} is missing; it comes with the extra hepjax[generators]")
 
 
 def random_numbers(seed: int, *stream: int) -> np.random.Generator:

@@ -72,7 +72,7 @@ class Tagger(NamedTuple):
 
     model: Model
     variables: Any
-    features: data.FeatureSet
+    features: data.Features
     classes: tuple[str, ...]
     buckets: tuple[int, ...] = batch.BUCKETS
 

@@ -114,3 +114,50 @@ def test_jets_are_those_of_the_definition(seed):
     theirs = {tuple(sorted(m)) for m, p in brute_force(found.p4, 0.4) if np.hypot(p[1], p[2]) > 5.0}
     assert ours == theirs
     assert len(ours) > 2
+
+
+def merged_by_hand(p4, n_jets):
+    """Durham's algorithm by its definition: the sets of objects in the jets that are left."""
+    groups = {i: (p, {i}) for i, p in enumerate(p4)}
+    while len(groups) > n_jets:
+
+        def distance(pair):
+            (a, _), (b, _) = (groups[k] for k in pair)
+            cos = a[1:] @ b[1:] / np.linalg.norm(a[1:]) / np.linalg.norm(b[1:])
+            return 2 * min(a[0], b[0]) ** 2 * (1 - cos)
+
+        i, j = min(itertools.combinations(groups, 2), key=distance)
+        (a, of_a), (b, of_b) = groups.pop(i), groups.pop(j)
+        groups[max(i, j)] = a + b, of_a | of_b
+    return {frozenset(members) for _, members in groups.values()}
+
+
+@pytest.mark.parametrize("n_jets", [2, 3])
+def test_durham_jets_by_hand(n_jets):
+    rng = np.random.default_rng(n_jets)
+    n = 36
+    found = objects(
+        rng.exponential(3, n),
+        rng.normal(0, 1, n),
+        rng.uniform(-np.pi, np.pi, n),
+        np.repeat([0, 1, 3], 12),
+    )
+    members, offsets = clustering.durham(found, n_jets)
+    assert len(offsets) == 3 * n_jets + 1
+    assert np.sort(members).tolist() == list(range(n))
+    for k, first in enumerate((0, 12, 24)):
+        jets = [members[slice(*offsets[i : i + 2])] for i in range(k * n_jets, (k + 1) * n_jets)]
+        expected = merged_by_hand(found.p4[first : first + 12], n_jets)
+        assert {frozenset((jet - first).tolist()) for jet in jets} == expected
+        assert all((np.diff(jet) > 0).all() for jet in jets)  # the hardest first
+
+
+def test_durham_needs_as_many_objects_as_jets():
+    found = objects([50, 30, 8], [0.0, 0.1, 2.0], [0.0, 0.1, 1.0], [0, 1, 1])
+    members, offsets = clustering.durham(found, 2)
+    assert offsets.tolist() == [0, 1, 2]
+    assert sorted(members.tolist()) == [1, 2]
+    members, offsets = clustering.durham(found, 3)
+    assert (len(members), offsets.tolist()) == (0, [0])
+    with pytest.raises(ValueError, match="n_jets is 0"):
+        clustering.durham(found, 0)

@@ -55,3 +55,12 @@ def test_jets_are_cut_at_the_length_of_the_file(jets, tmp_path):
     np.testing.assert_allclose(out["logits"], expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="part_p4"):
         artefact.call(deployment.events(jets, np.arange(9), 9, "full"))
+
+
+def test_features_without_a_name_are_refused(jets, tmp_path):
+    one = tagger("pfn", "full", jets)._replace(features=lambda batch: data.inputs(batch))
+    with pytest.raises(
+        ValueError, match=r"tagger.features is a function, expected one of \['full'"
+    ):
+        deployment.write(tmp_path / "t.zip", one, jets)
+    assert not (tmp_path / "t.zip").exists()
