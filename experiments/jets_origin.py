@@ -51,6 +51,7 @@ class Config:
     resume: bool = False  # go on from the latest checkpoint
 
 
+SAMPLE = "Pythia 8, $e^+e^-$ at 240 GeV, ${}$ decays"
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_jets": 33_000, "n_epochs": 3, "decay": 0.99},
     "full": {"n_jets": 11_000_000, "size": "full", "n_epochs": 10, "budget": 65536}
@@ -71,7 +72,7 @@ def main(config: Config) -> dict[str, Any]:
     tagger, _ = taggers.restore(run.path)
     kappas = metrics.best_kappas(parts[0])
     logits = jet_taggers.score(tagger, parts[2])
-    plots, sample = run.path / "plots", "$H$ decays" if not config.data else ""
+    plots, sample = run.path / "plots", "" if config.data else SAMPLE.format("H")
     results = report.evaluate(plots, logits, parts[2], kappas, sample=sample)
     if config.z_jets:
         results |= {f"z_{name}": x for name, x in of_z(config, plots, tagger, kappas).items()}
@@ -87,7 +88,7 @@ def of_z(
     file = generator.cached(config.samples, "z", config.z_jets, config.data_seed)
     jets = origin_data.from_columns(root.read_jetclass(file), config.identity)
     logits = jet_taggers.score(tagger, jets)
-    return report.evaluate(plots / "z", logits, jets, kappas, sample="$Z$ decays")
+    return report.evaluate(plots / "z", logits, jets, kappas, sample=SAMPLE.format("Z"))
 
 
 def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.RaggedJets) -> None:

@@ -112,13 +112,11 @@ def jet_charge(jets: data.RaggedJets, kappa: float) -> np.ndarray:
     return np.bincount(jet, part.charge * weight, len(count))
 
 
-def jet_charge_flip(
-    jets: data.RaggedJets, kappas: dict[str, float]
-) -> dict[str, tuple[float, float]]:
+def jet_charge_flip(jets: data.RaggedJets, kappas: dict[str, float]) -> dict[str, counting.Value]:
     """How often the sign of the jet charge is that of the other one of quark and antiquark.
 
     kappas: by flavour, as `best_kappas` gives them. A jet charge of 0 counts as half a flip.
-    Returns (value, binomial error) by flavour, over all of its jets.
+    Returns the fraction of all jets of each flavour.
     """
     found = {}
     for k, name in enumerate(FLAVOURS):
@@ -127,14 +125,17 @@ def jet_charge_flip(
             wrong = _wrong(jets, jet_charge(jets, kappas[name]), name)[some]
             value = float(np.average(wrong, weights=jets.weight[some]))
             number = counting.effective_number(np.asarray(jets.weight[some], np.float64))
-            found[name] = value, float(np.sqrt(value * (1 - value) / number))
+            error = float(np.sqrt(value * (1 - value) / number))
+            found[name] = counting.Value(value, error)
     return found
 
 
 def best_kappas(jets: data.RaggedJets) -> dict[str, float]:
     """Choose the power in KAPPAS with the fewest flips for each flavour of a training sample."""
     flips = {kappa: jet_charge_flip(jets, dict.fromkeys(FLAVOURS, kappa)) for kappa in KAPPAS}
-    return {name: min(KAPPAS, key=lambda kappa: flips[kappa][name][0]) for name in flips[KAPPAS[0]]}
+    return {
+        name: min(KAPPAS, key=lambda kappa: flips[kappa][name].value) for name in flips[KAPPAS[0]]
+    }
 
 
 def _wrong(jets: data.RaggedJets, charge: np.ndarray, name: str) -> np.ndarray:

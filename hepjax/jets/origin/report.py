@@ -26,7 +26,7 @@ NAMES = {c: f"$\\bar{{{c[0]}}}$" if c.endswith("bar") else f"${c}$" for c in CLA
 TAGGED = ("b", "c", "s")
 """Flavours whose tagging is shown as a curve."""
 
-Numbers = Mapping[str, tuple[float, float]]
+Numbers = Mapping[str, counting.Value]
 
 
 def evaluate(
@@ -61,7 +61,7 @@ def evaluate(
     for k, name in enumerate(TAGGED):
         area = plain_metrics.auc(scores[name], label // 2 == k, weight)
         results |= {f"auc_{name}": area.value, f"auc_{name}_error": area.error}
-    about = f"{sample}, {len(label):,} test jets".removeprefix(", ").replace(",", " ", 0)
+    about = f"{sample}, {len(label):,} test jets".removeprefix(", ")
     _matrix(folder, found, about)
     _flavours(folder, efficiency, about)
     _flips(folder, {"tagger, flavour found": flips, "tagger": all_flips}, classical, about)

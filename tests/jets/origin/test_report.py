@@ -41,6 +41,7 @@ def test_numbers_and_plots(sample, tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text())["classes"][1] == "bbar"
 
 
+@pytest.mark.slow
 def test_a_sample_without_gluons(sample, tmp_path):
     """Jets of Z bosons: the row of the gluon stays empty."""
     from hepjax.jets import data as jets_data
