@@ -30,6 +30,8 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
+from hepjax import parallel
+
 STACK = ("hepjax", "jax", "jaxlib", "flax", "optax", "jraph", "distrax", "chex", "numpy", "scipy")
 STACK_IO = ("orbax-checkpoint", "uproot", "awkward", "pythia8mc", "fastjet", "scikit-learn")
 
@@ -74,12 +76,13 @@ def parse(
 def create(
     out: str | Path, config: Any, *, resume: bool = False, ignore: tuple[str, ...] = ("resume",)
 ) -> Run:
-    """Make a run folder, or open it again to resume.
+    """Make a run folder, or open it again to resume; a run keeps its memory from step to step.
 
     config: a dataclass or mapping, written as config.json. Raises ValueError when the folder holds
     a run already and resume is off, or when the config differs from the stored one in a field
     that is not in `ignore`.
     """
+    parallel.keep_memory()
     run, fresh = Run(Path(out)), _plain(config)
     stored_file = run.path / "config.json"
     if stored_file.exists():

@@ -48,7 +48,7 @@ def test_all_devices_by_default():
 
 
 FAULTS = """
-import ctypes, resource
+import concurrent.futures, ctypes, resource
 from hepjax import parallel
 libc, size = ctypes.CDLL("libc.so.6"), 64 << 20
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
@@ -62,14 +62,16 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 without = [faults() for _ in range(3)]
 assert parallel.keep_memory()
-print(min(without), [faults() for _ in range(3)][-1])
+with concurrent.futures.ThreadPoolExecutor(1) as other:  # as a thread of JAX
+    there = [other.submit(faults).result() for _ in range(3)]
+print(min(without), [faults() for _ in range(3)][-1], there[-1])
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
 def test_memory_is_kept_from_call_to_call():
-    """A block that was freed is there again without a page fault."""
+    """A block that was freed is there again without a page fault, in other threads too."""
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    before, after = map(int, done.stdout.split())
-    assert after <= 0.1 * before, done.stdout
+    before, *after = map(int, done.stdout.split())
+    assert max(after) <= 0.1 * before, done.stdout
