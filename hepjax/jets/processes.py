@@ -4,7 +4,8 @@ The pools of the standard library import the user's main module anew in each pro
 imports jax would start it in every worker, one without the usual guard would start itself again,
 and a notebook has no module at all. Here a worker is a fresh interpreter that imports the one
 module it needs and then answers pickled arguments with pickled results over its pipes. What
-libraries print on their standard output (banners) goes nowhere; standard error is kept.
+libraries print on their standard output (banners) goes nowhere; standard error is kept. A worker
+ends with its parent, however that ends.
 
 >>> with pool("math", "factorial", 1) as submit:
 ...     submit(5).result()
@@ -20,6 +21,8 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -95,6 +98,7 @@ def _ask(worker: subprocess.Popen, argument: Any) -> Any:
 def _serve(module: str, function: str) -> None:
     """Answer until the other end closes; the main function of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -112,3 +116,10 @@ def _serve(module: str, function: str) -> None:
             answer = False, traceback.format_exc()
         pickle.dump(answer, answers)
         answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, even if that was killed in the middle of a call."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

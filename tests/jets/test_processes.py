@@ -1,7 +1,10 @@
 """Worker processes: results in order, errors with their cause, no imports that need not be."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +93,36 @@ def test_workers_see_variables_beside_those_of_this_process():
             "3",
             os.environ["PATH"],
         ]
+
+
+def _has_ended(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to look at processes")
+def test_a_worker_ends_with_a_parent_that_was_killed():
+    code = (
+        "import time; from hepjax.jets.processes import pool\n"
+        "with pool('time', 'sleep', 1) as submit:\n"
+        "    worker = submit(100)\n"
+        "    import subprocess, os\n"
+        "    time.sleep(0.5)\n"
+        "    children = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(os.getpid())],"
+        " capture_output=True, text=True).stdout.split()\n"
+        "    print(*children, flush=True)\n"
+        "    time.sleep(100)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline().split()[0])
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        if _has_ended(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, 9)
+    pytest.fail("the worker lives on")

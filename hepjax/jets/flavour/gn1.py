@@ -51,5 +51,5 @@ class GN1(linen.Module):
 
 
 def small(**fields: Any) -> GN1:
-    """Configure a network of width 32 with 2 layers."""
-    return GN1(**{"width": 32, "n_layers": 2, "hidden": (64, 32), **fields})
+    """Configure the published graph with smaller heads."""
+    return GN1(**{"hidden": (64, 32), **fields})
