@@ -6,7 +6,8 @@ Cost:     half a minute on two CPU cores for 1000 jets; with --compare-n-jets th
 Expected: AUC 0.9866 on 1000 top landscape jets, logits as torch gives them to 1e-4
 
 DIR holds NAME_pf_vectors.npy [jet, 4, particle] = (px, py, pz, E) in GeV and NAME_labels.npy [jet]
-(1 = top). With --compare-n-jets N, N own Pythia jets are generated and scored beside them.
+(1 = top). With --compare-n-jets N, N own Pythia jets are generated and scored beside them, with
+--ten-classes-n-jets N as many of all the classes that the network knows.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import numpy as np
 
 from hepjax import lorentz, metrics, plot, runs
 from hepjax.io import root, torch_weights
-from hepjax.jets import data, generator, report, taggers
+from hepjax.jets import data, generator, report, taggers, transfer_report
 from hepjax.jets import metrics as jet_metrics
 
 TOP, QCD = data.CLASSES.index("Tbqq"), data.CLASSES.index("QCD")
@@ -33,12 +34,13 @@ class Config:
     out: Path = Path("runs/jets_pretrained")
     seed: int = 1  # of the generated jets
     compare_n_jets: int = 0  # own Pythia jets to score beside the reference
+    ten_classes_n_jets: int = 0  # own jets of all ten classes to score
     samples: Path = Path("runs/samples")  # where generated jets are kept
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"compare_n_jets": 0},
-    "full": {"compare_n_jets": 10_000},
+    "full": {"compare_n_jets": 10_000, "ten_classes_n_jets": 10_000},
 }
 
 
@@ -56,6 +58,12 @@ def main(config: Config) -> dict[str, Any]:
     results = report.binary(run, jets, {"ParticleNet (JetClass)": odds}, sample=sample, log=False)
     if config.compare_n_jets:
         results |= compare(config, run, tagger, jets, odds)
+    if config.ten_classes_n_jets:
+        number, seed = config.ten_classes_n_jets, config.seed
+        path = generator.cached(config.samples, number, seed, name="ten_classes")
+        many = data.from_columns(root.read_jetclass(path))
+        answers = taggers.score(tagger, many)
+        results |= transfer_report.many_classes(run.path / "plots", answers, many, name="own")
     return runs.finish(run, {**results, "n_jets": len(jets.label)})
 
 

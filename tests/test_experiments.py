@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 
 from hepjax import runs
 from hepjax.io import root
@@ -254,3 +255,44 @@ def test_jets_origin(load_experiment, tmp_path, monkeypatch, z_jets):
     for folder in ("plots", *(("plots/z",) if z_jets else ())):
         for name in ("matrix", "charge_flip", "efficiency", "roc"):
             assert (tmp_path / "run" / folder / f"{name}.png").exists(), name
+
+
+def test_jets_finetune(load_experiment, tmp_path):
+    """Ten classes of toys, then two with few labels; with --resume what is done is kept."""
+    experiment = load_experiment("jets_finetune")
+    plan = experiment.Plan
+    many = toy.ten_classes(n=900, seed=1)
+    root.write_jetclass(tmp_path / "many.root", many)
+    root.write_jetclass(tmp_path / "tops.root", toy.jets(n=400, seed=2)[0])
+    config = experiment.Config(
+        out=tmp_path / "run",
+        many=(tmp_path / "many.root",),
+        tops=(tmp_path / "tops.root",),
+        model="pfn",
+        n_seeds=1,
+        labels=(60,),
+        budget=1024,
+        few_budget=1024,
+        buckets=(32,),
+        pretrain=plan(6, 1e-2),
+        finetune=(plan(1, 1e-3, 0.5),),
+        frozen=(plan(1, 1e-2, 0.0),),
+        scratch=(plan(1, 1e-3),),
+    )
+    results = experiment.main(config)
+    assert results["pretrain_accuracy"] > 0.15  # 0.1 by chance
+    assert results["pretrain_calibration_error_after"] > 0
+    for start in config.starts:
+        assert 0 <= results[f"{start}_60_auc"] <= 1
+        assert results[f"{start}_60_auc_error"] > 0
+    gap = results["finetune_60_auc"] - results["scratch_60_auc"]
+    assert results["gain_60"] == pytest.approx(gap)
+    assert "dense_1/kernel" in (tmp_path / "run" / "graft.txt").read_text()
+    assert {"labels_auc.png", "confusion_pretrain.png", "calibration_pretrain.png"} <= {
+        path.name for path in (tmp_path / "run" / "plots").iterdir()
+    }
+    before = {p: p.stat().st_mtime for p in (tmp_path / "run").rglob("logits.npy")}
+    assert len(before) == 3
+    again = experiment.main(dataclasses.replace(config, resume=True, starts=("scratch",)))
+    assert {p: p.stat().st_mtime for p in before} == before
+    assert again["scratch_60_auc"] == results["scratch_60_auc"]

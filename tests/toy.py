@@ -52,3 +52,12 @@ def jets(n=40, seed=0, events=True):
     if events:
         flat["event_number"] = np.arange(n) // 2
     return root.Columns(particles, offsets, flat), label
+
+
+def ten_classes(n=900, seed=0):
+    """Random jets, a tenth of each class of JetClass, told apart by their number of particles."""
+    columns, _ = jets(n, seed)
+    order = np.argsort(np.argsort(np.diff(columns.offsets), kind="stable"))
+    for i, name in enumerate(data.CLASSES):
+        columns.jets[f"label_{name}"] = (order * 10 // n == i).astype(np.float32)
+    return columns

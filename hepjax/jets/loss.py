@@ -76,16 +76,19 @@ def renormalised(model: Model, features: data.Features = "full", **options: Any)
     )
 
 
-def update(decay: float, momentum: float = norm.MOMENTUM) -> Any:
+def update(decay: float, momentum: float = norm.MOMENTUM, *, known: bool = False) -> Any:
     """Build the update of TrainState.extra after a step, for train.gradient_step.
 
     decay: of the moving average per step, 0 to 1; momentum: weight of a batch in the running
-    statistics. Early steps are biased in neither towards where they began.
+    statistics; known: whether these are from a training before, which the first batch of this one
+    must not replace. Otherwise early steps are biased in neither towards where they began.
     """
     average = optax.ema(decay, debias=False)
 
     def after_step(extra: dict[str, Any], params: Any, sums: Any) -> dict[str, Any]:
-        weight = jnp.maximum(momentum, 1 / (1 + extra["average"].count))
+        weight: Any = momentum
+        if not known:
+            weight = jnp.maximum(momentum, 1 / (1 + extra["average"].count))
         return {
             "batch_stats": norm.update(extra["batch_stats"], sums["batch_sums"], weight),
             "average": average.update(params, extra["average"])[1],

@@ -1,7 +1,8 @@
 """Taggers by name and size, and back from a run folder to a tagger that scores jets.
 
 `build` gives a network of the published or of a small size; `restore` rebuilds the one of a run
-with its best parameters, averaged as they were evaluated; `score` applies it to jets in order,
+with its best parameters, averaged as they were evaluated; `graft` puts what it learned into a
+network for other classes, as `start` begins one; `score` applies it to jets in order,
 `score_file` to a file.
 
 >>> import jax
@@ -10,7 +11,7 @@ with its best parameters, averaged as they were evaluated; `score` applies it to
 'function'
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,7 @@ from hepjax.jets import (
 )
 from hepjax.nn import model
 from hepjax.nn.model import Model
+from hepjax.train import transfer
 
 Name = Literal["part", "particlenet", "pfn", "efn"]
 Size = Literal["small", "full"]
@@ -136,6 +138,50 @@ def from_weaver(
     part = weaver_weights.particle_transformer
     fill = weaver_weights.particlenet if name == "particlenet" else part
     return Tagger(network, fill(weights, template), features, data.CLASSES)
+
+
+def start(
+    network: Model,
+    classes: Sequence[str],
+    key: jax.Array,
+    *,
+    features: data.FeatureSet = "full",
+    buckets: Sequence[int] = batch.BUCKETS,
+) -> Tagger:
+    """Set up a tagger with the parameters that a network of `build` begins with.
+
+    Raises ValueError if the network has not as many outputs as there are classes.
+    """
+    example = data.inputs(_example(), features)
+    variables = jax.jit(network.init)(key, example)
+    n_outputs = jax.eval_shape(network.apply, variables, example).shape[-1]
+    if n_outputs != len(classes):
+        raise ValueError(
+            f"classes: found {tuple(classes)}, expected {n_outputs} as the network has"
+        )
+    return Tagger(network, variables, features, tuple(classes), tuple(buckets))
+
+
+def graft(
+    tagger: Tagger,
+    network: Model,
+    classes: Sequence[str],
+    key: jax.Array,
+    *,
+    skip: str | None = None,
+) -> tuple[Tagger, transfer.Report]:
+    """Begin a network for other classes with what a tagger has learned, running statistics too.
+
+    network: of `build`, with an output for each of classes; key: for its own initial parameters;
+    skip: regular expression of paths ("params/head/kernel") that stay new even where they fit,
+    r"^params/head/" for as many classes with other meanings. What fits is taken over, of a head for
+    another number of classes all but its last layer; the report says what is new. Raises ValueError
+    if nothing fits, or if the network has not as many outputs as there are classes.
+    """
+    features, buckets = tagger.features, tagger.buckets
+    new = start(network, classes, key, features=features, buckets=buckets)
+    variables, report = transfer.graft(new.variables, dict(tagger.variables), skip=skip)
+    return new._replace(variables=variables), report
 
 
 def _example() -> data.Jets:

@@ -81,3 +81,34 @@ def test_scores_are_in_the_order_of_the_jets_and_cut_where_training_cut(saved, j
     np.testing.assert_allclose(found, net.apply(tagger.variables, cut), rtol=1e-4, atol=1e-5)
     whole = data.inputs(batches.padded(jets, rows, 32))
     assert np.abs(found - np.asarray(net.apply(tagger.variables, whole))).max() > 1e-4
+
+
+def test_a_tagger_of_other_classes_begins_with_what_was_learned(saved):
+    """Two lines from a run folder to a network for ten classes, and a report of what is new."""
+    run, _, _ = saved
+    wide = taggers.build("pfn", "small", n_classes=10)
+    old = taggers.restore(run)
+    tagger, report = taggers.graft(old, wide, data.CLASSES, jax.random.key(3))
+    assert {path for path, *_ in report.reshaped} == {
+        "params/head/dense_1/kernel",
+        "params/head/dense_1/bias",
+    }
+    assert any(path.startswith("batch_stats/") for path in report.taken)
+    assert not report.new
+    assert not report.unused
+    assert (tagger.classes, tagger.buckets) == (data.CLASSES, BUCKETS)
+    for name in ("phi", "norm"):
+        for tree in ("params", "batch_stats"):
+            a, b = (t.variables[tree].get(name, {}) for t in (old, tagger))
+            for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+                np.testing.assert_array_equal(x, y)
+
+
+def test_a_head_can_be_new_and_outputs_must_be_classes(saved):
+    old, same = taggers.restore(saved[0]), taggers.build("pfn", "small", n_classes=2)
+    key, classes = jax.random.key(3), ("Wqq", "Zqq")
+    _, report = taggers.graft(old, same, classes, key, skip=r"^params/head/")
+    assert report.new
+    assert all(path.startswith("params/head/") for path in report.new)
+    with pytest.raises(ValueError, match="expected 2 as the network has"):
+        taggers.graft(old, same, data.CLASSES, key)
