@@ -11,6 +11,7 @@ whose mask is False is never looked at.
 (2, 6, 16)
 """
 
+import functools
 import math
 from typing import Any
 
@@ -45,17 +46,42 @@ class GraphAttention(linen.Module):
         received = linen.Dense(n_features, dtype=self.dtype, name="target")(x)
         received = received.reshape(*x.shape[:2], *heads)
         weight = self.param("weight", linen.initializers.normal(1 / math.sqrt(heads[1])), heads)
-        both = linen.leaky_relu(received[:, :, None] + sent[:, None], self.slope)
-        wide = jnp.promote_types(both.dtype, jnp.float32)
-        logits = jnp.einsum(
-            "sijhc,hc->sijh", both, weight.astype(both.dtype), preferred_element_type=wide
-        )
-        there = mask[:, None, :, None]
+        wide = jnp.promote_types(sent.dtype, jnp.float32)
+        towards, from_ = (jnp.moveaxis(y.astype(wide), 1, 3) for y in (received, sent))
+        logits = _scores(towards, from_, weight.astype(wide), self.slope)
+        there = mask[:, None, None]
         logits = jnp.where(there, logits, attention.MASKED)
         e = jnp.where(
-            there, jnp.exp(logits - jax.lax.stop_gradient(logits.max(2, keepdims=True))), 0
+            there, jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))), 0
         )
-        total = e.sum(2, keepdims=True)
+        total = e.sum(-1, keepdims=True)
         share = (e / jnp.where(total > 0, total, 1)).astype(sent.dtype)
-        out = jnp.einsum("sijh,sjhc->sihc", share, sent).reshape(x.shape)
+        out = jnp.einsum("shij,sjhc->sihc", share, sent).reshape(x.shape)
         return out + self.param("bias", linen.initializers.zeros, (n_features,)).astype(out.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _scores(received: jax.Array, sent: jax.Array, weight: jax.Array, slope: float) -> jax.Array:
+    """Sum weight leaky_relu(received_i + sent_j) over channels: [set, head, i, j].
+
+    received, sent: [set, head, channel, item]; weight: [head, channel]. The gradient computes the
+    wide sum of both again instead of keeping it: [set, head, channel, i, j] is what would cost.
+    """
+    both = received[..., :, None] + sent[..., None, :]
+    return (jnp.maximum(both, slope * both) * weight[:, :, None, None]).sum(2)
+
+
+def _scores_forward(*arguments: Any) -> tuple[jax.Array, tuple]:
+    return _scores(*arguments), arguments[:3]
+
+
+def _scores_backward(slope: float, saved: tuple, gradient: jax.Array) -> tuple:
+    received, sent, weight = saved
+    both = received[..., :, None] + sent[..., None, :]
+    bent = jnp.where(both > 0, 1, slope) * gradient[:, :, None]
+    to, of = bent.sum(-1), bent.sum(-2)
+    of_weight = (received * to + sent * of).sum((0, 3))  # since leaky_relu(x) = x slope(x)
+    return to * weight[:, :, None], of * weight[:, :, None], of_weight
+
+
+_scores.defvjp(_scores_forward, _scores_backward)

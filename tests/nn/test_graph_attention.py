@@ -27,6 +27,24 @@ def test_value_by_hand():
         np.testing.assert_allclose(out[s, i, c], share @ sent[s, :n, c] + p["bias"][c], rtol=1e-4)
 
 
+def test_the_gradient_of_scores_is_that_of_their_definition():
+    received, sent = RNG.normal(size=(2, 3, 2, 4, 5))
+    weight, upstream = RNG.normal(size=(2, 4)), RNG.normal(size=(3, 2, 5, 5))
+
+    def plain(received, sent, weight):
+        both = received[..., :, None] + sent[..., None, :]
+        return (jax.nn.leaky_relu(both, 0.3) * weight[:, :, None, None]).sum(2)
+
+    def scores(received, sent, weight):
+        return graph_attention._scores(received, sent, weight, 0.3)
+
+    value, pull = jax.vjp(jax.jit(scores), received, sent, weight)
+    expected, pull_plain = jax.vjp(jax.jit(plain), received, sent, weight)
+    np.testing.assert_allclose(value, expected, atol=1e-5)
+    for found, wanted in zip(pull(upstream), pull_plain(upstream)):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
 def test_padding_and_permutation():
     out = np.asarray(APPLY(VARIABLES, X, MASK))
     changed = np.where(MASK[..., None], X, 9.0)
