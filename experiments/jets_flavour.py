@@ -30,16 +30,16 @@ class Config:
 
     out: Path = Path("runs/jets_flavour")  # run folder
     data: tuple[Path, ...] = ()  # ROOT files of jets.flavour.generator; none: generate
-    models: tuple[taggers.Name, ...] = tuple(taggers.NAMES)
+    models: tuple[taggers.Name, ...] = tuple(name for name in taggers.NAMES if name != "gn1_plain")
     size: taggers.Size = "small"
     n_seeds: int = 3
     seed: int = 0  # the first of the networks' seeds
-    n_jets: int = 440_000  # of top pairs, to generate
-    n_zprime_jets: int = 40_000  # of a Z', to generate; 0: top pairs only
+    n_jets: int = 1_060_000  # of top pairs, to generate
+    n_zprime_jets: int = 80_000  # of a Z', to generate; 0: top pairs only
     data_seed: int = 1  # of the generated sample and its split
-    test_fraction: float = 0.48
+    test_fraction: float = 0.77
     samples: Path = Path("runs/samples")  # where generated jets are kept
-    n_epochs: int = 4
+    n_epochs: int = 8
     budget: int = 2048  # padded tracks a batch
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-5
@@ -49,8 +49,17 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"n_jets": 40_000, "n_zprime_jets": 0, "n_seeds": 1, "n_epochs": 3, "decay": 0.99},
+    "quick": {
+        "n_jets": 40_000,
+        "n_zprime_jets": 0,
+        "n_seeds": 1,
+        "n_epochs": 3,
+        "decay": 0.99,
+        "test_fraction": 0.4,
+    },
     "full": {
+        "models": tuple(taggers.NAMES),
+        "test_fraction": 0.25,
         "n_jets": 4_000_000,
         "n_zprime_jets": 2_000_000,
         "size": "full",
