@@ -87,13 +87,16 @@ class Inputs(NamedTuple):
     """What every tagger takes.
 
     features: [jet, particle, feature] scaled, 0 where masked; points: [jet, particle, 2] (deta,
-    dphi), rad; p4: [jet, particle, 4] (E, px, py, pz) GeV; mask: [jet, particle].
+    dphi), rad; p4: [jet, particle, 4] (E, px, py, pz) GeV; mask: [jet, particle]; displacement:
+    [jet, particle, 4] (d0, its error, dz, its error), mm, 0 for what left no track, None where
+    the features hold no impact parameters.
     """
 
     features: Any
     points: Any
     p4: Any
     mask: Any
+    displacement: Any = None
 
 
 Features = FeatureSet | Callable[[Jets], Inputs]
@@ -309,13 +312,18 @@ def inputs(jets: Jets, features: Features = "full") -> Inputs:
             jnp.clip(part.dz_error, 0, 1),
         ]
         listed = [*kinematic, *identity, *displacement, deta, dphi]
+        physical = jnp.stack([part.d0, part.d0_error, part.dz, part.dz_error], -1)
     elif features == "kinematic":
-        listed = [*kinematic, deta, dphi]
+        listed, physical = [*kinematic, deta, dphi], None
     else:
         raise ValueError(f"features must be 'full' or 'kinematic', found {features!r}")
     stacked = jnp.clip(jnp.stack([jnp.asarray(f, dtype) for f in listed], -1), -5, 5)
     points = jnp.stack([deta, dphi], -1)
     kept = mask[..., None]
     return Inputs(
-        jnp.where(kept, stacked, 0), jnp.where(kept, points, 0), jnp.where(kept, p4, 0), mask
+        features=jnp.where(kept, stacked, 0),
+        points=jnp.where(kept, points, 0),
+        p4=jnp.where(kept, p4, 0),
+        mask=mask,
+        displacement=None if physical is None else jnp.where(kept, physical, 0),
     )

@@ -24,6 +24,11 @@ NAMES = {
     "particlenet": "ParticleNet",
     "pfn": "particle flow network",
     "efn": "energy flow network",
+    "cnn": "CNN on images",
+    "lstm": "LSTM",
+    "pcnn": "P-CNN",
+    "deepak8": "DeepAK8",
+    "deepjet": "DeepJet",
 }
 """Names of the taggers as plots show them."""
 

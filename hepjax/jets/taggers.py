@@ -23,18 +23,24 @@ from hepjax.io import root
 from hepjax.jets import (
     batches,
     data,
+    deepak8,
+    deepjet,
+    image_network,
     loss,
     particle_flow,
     particle_transformer,
     particlenet,
+    recurrent,
     weaver_weights,
 )
 from hepjax.nn import model
 from hepjax.nn.model import Model
 from hepjax.train import transfer
 
-Name = Literal["part", "particlenet", "pfn", "efn"]
+Name = Literal["part", "particlenet", "pfn", "efn", "cnn", "lstm", "pcnn", "deepak8", "deepjet"]
 Size = Literal["small", "full"]
+N_VERTICES = 7
+"""Secondary vertices that DeepAK8 reads."""
 
 
 def build(
@@ -43,27 +49,31 @@ def build(
     """Build a tagger on data.Inputs -> logits [jet, class].
 
     name: part (arXiv:2202.03772), particlenet (arXiv:1902.08570), pfn or efn (arXiv:1810.05165);
-    size: "full" as published, "small" for two CPU cores; axis_name: parallel.axis_name(layout);
-    dtype: of matrix products. Raises ValueError for another name or size.
+    cnn on jet images (arXiv:1902.09914), lstm (arXiv:1711.09059), deepak8 and its part for
+    particles, pcnn (arXiv:2004.08262), deepjet (arXiv:2008.10519). size: "full" as published,
+    "small" for two CPU cores; axis_name: parallel.axis_name(layout); dtype: of matrix products.
+    lstm, pcnn, deepak8 and deepjet read particles in the order of pt, in which samples have them.
+    Raises ValueError for another name or size.
     """
     if size not in ("small", "full"):
         raise ValueError(f"size must be 'small' or 'full', found {size!r}")
     options: dict[str, Any] = {"axis_name": axis_name, "dtype": dtype}
-    small = size == "small"
-    match name:
-        case "part":
-            kind = particle_transformer
-            module = (kind.small if small else kind.ParticleTransformer)(n_classes, **options)
-        case "particlenet":
-            module = (particlenet.small if small else particlenet.ParticleNet)(n_classes, **options)
-        case "pfn":
-            kind = particle_flow.small_pfn if small else particle_flow.PFN
-            module = kind(n_classes, **options)
-        case "efn":
-            kind = particle_flow.small_efn if small else particle_flow.EFN
-            module = kind(n_classes, **options)
-        case _:
-            raise ValueError(f"name must be part, particlenet, pfn or efn, found {name!r}")
+    kinds: dict[str, tuple[Any, Any]] = {  # full, small
+        "part": (particle_transformer.ParticleTransformer, particle_transformer.small),
+        "particlenet": (particlenet.ParticleNet, particlenet.small),
+        "pfn": (particle_flow.PFN, particle_flow.small_pfn),
+        "efn": (particle_flow.EFN, particle_flow.small_efn),
+        "cnn": (image_network.ImageNetwork, image_network.small),
+        "lstm": (recurrent.RecurrentNetwork, recurrent.small),
+        "pcnn": (deepak8.DeepAK8, deepak8.small),
+        "deepak8": (deepak8.DeepAK8, deepak8.small),
+        "deepjet": (deepjet.DeepJet, deepjet.small),
+    }
+    if name not in kinds:
+        raise ValueError(f"name must be one of {', '.join(kinds)}, found {name!r}")
+    if name == "deepak8":
+        options["n_vertices"] = N_VERTICES
+    module = kinds[name][size == "small"](n_classes, **options)
     return model.from_linen(module)
 
 

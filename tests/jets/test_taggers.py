@@ -12,15 +12,21 @@ DECAY = 0.5
 BUCKETS = (8, 16)
 
 
-@pytest.mark.parametrize("name", ["part", "particlenet", "pfn", "efn"])
-@pytest.mark.parametrize("size", ["small", "full"])
-def test_all_names_and_sizes(name, size):
-    assert callable(taggers.build(name, size, n_classes=3).init)
+@pytest.mark.parametrize("name", taggers.Name.__args__)
+def test_all_names_and_sizes(name, jets):
+    """Each has logits of its classes, and more parameters in full."""
+    inputs, sizes = data.inputs(batches.padded(jets, np.arange(8), 16)), []
+    for size in ("small", "full"):
+        net = taggers.build(name, size, n_classes=3)
+        variables = jax.eval_shape(net.init, jax.random.key(0), inputs)
+        assert jax.eval_shape(net.apply, variables, inputs).shape == (8, 3)
+        sizes.append(sum(x.size for x in jax.tree.leaves(variables["params"])))
+    assert sizes[0] < sizes[1]
 
 
 def test_bad_names(tmp_path):
-    with pytest.raises(ValueError, match="found 'lstm'"):
-        taggers.build("lstm", "small", n_classes=2)
+    with pytest.raises(ValueError, match="found 'gnn'"):
+        taggers.build("gnn", "small", n_classes=2)
     with pytest.raises(ValueError, match="found 'tiny'"):
         taggers.build("part", "tiny", n_classes=2)
     with pytest.raises(ValueError, match="no run folder"):
