@@ -100,6 +100,43 @@ def test_jets_compare_pairs_models_on_the_same_test_jets(
     assert (out / "plots" / "auc.png").exists()
 
 
+def test_jets_history_draws_the_line_and_keeps_what_is_done(
+    load_experiment, tiny_file, tmp_path, monkeypatch
+):
+    """Trees and a set; a second call trains nothing, a training that another holds is waited for."""
+    experiment = load_experiment("jets_history")
+    config = experiment.Config(
+        out=tmp_path / "run",
+        data=(tiny_file,),
+        models=("trees", "pfn"),
+        n_seeds=1,
+        samples=tmp_path / "samples",
+        buckets=(32,),
+        epochs=0.25,
+    )
+    results = experiment.main(config)
+    for name in config.models:
+        assert results[f"{name}_rejection_30"] >= 1
+        assert results[f"{name}_auc_error"] > 0
+    assert results["n_signal"] + results["n_background"] + results["n_train"] < 400
+    assert (tmp_path / "run" / "plots" / "history.png").exists()
+    trainings = tmp_path / "run" / "trainings"
+    assert {path.name for path in trainings.iterdir()} == {"trees_0", "pfn_0"}
+    before = {path: path.stat().st_mtime for path in trainings.rglob("scores.npy")}
+    held, waited = runs.claimed(trainings / "pfn_0"), []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        held.__exit__(None, None, None)
+
+    monkeypatch.setattr(experiment.time, "sleep", sleep)
+    held.__enter__()
+    again = experiment.main(dataclasses.replace(config, resume=True))
+    assert len(waited) == 1
+    assert {path: path.stat().st_mtime for path in before} == before
+    assert again["pfn_auc"] == results["pfn_auc"]
+
+
 def pretrained_folder(hepjax_data, tmp_path, n):
     folder = tmp_path / "jets"
     folder.mkdir()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.jets import data, image_network, images
+from hepjax.jets import data, image_network
 from hepjax.nn import model
 
 
@@ -36,7 +36,6 @@ def test_only_the_picture_is_seen():
     np.testing.assert_array_equal(same, logits)
     other = apply(variables, one._replace(points=one.points * [1.0, 0.1]))
     assert np.abs(np.asarray(other) - logits).max() > 1e-4
-    assert images.image(one, 16, 0.8).shape == (2, 16, 16)
 
 
 def test_full_is_a_quarter_of_resnext_50():

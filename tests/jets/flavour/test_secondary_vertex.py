@@ -1,4 +1,4 @@
-"""Secondary vertices: exact lines meet in a point, and b jets have more of them."""
+"""The variables of a secondary vertex: of exact tracks, behind the primary vertex, and of none."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from hepjax import batch, lorentz
 from hepjax.jets import data as jets_data
 from hepjax.jets import detector
+from hepjax.jets import secondary_vertex as finder
 from hepjax.jets.flavour import data, secondary_vertex
 
 ETA, PHI = -0.7, 2.9
@@ -18,7 +19,7 @@ def jet(flight, n_displaced=4, n_prompt=5, seed=0, smear=0.0):
     n = n_displaced + n_prompt
     eta, phi = ETA + rng.normal(0, 0.1, n), PHI + rng.normal(0, 0.1, n)
     pt = rng.uniform(2, 10, n)
-    p4 = lorentz.from_pt_eta_phi_mass(pt, eta, phi, np.full(n, secondary_vertex.PION))
+    p4 = lorentz.from_pt_eta_phi_mass(pt, eta, phi, np.full(n, finder.PION))
     vertex = np.where(np.arange(n)[:, None] < n_displaced, flight * AXIS, 0)
     d0, dz = detector.impact_parameters(p4, vertex)
     error = np.full(n, 0.02)
@@ -86,13 +87,16 @@ def test_smeared_tracks_pull_the_flight_by_its_error():
     assert abs(np.mean(pulls)) < 0.6
 
 
-def test_fit_has_the_covariance_of_least_squares():
-    rng = np.random.default_rng(0)
-    rows, values = rng.normal(size=(1, 5, 2, 3)), rng.normal(size=(1, 5, 2))
-    used = np.array([[True, True, True, False, True]])
-    lines = secondary_vertex.Lines(rows, values, np.ones((1, 5), bool))
-    point, covariance = secondary_vertex.fit(lines, used)
-    a, b = rows[used].reshape(-1, 3), values[used].ravel()
-    expected = np.linalg.lstsq(a, b, rcond=None)[0]
-    np.testing.assert_allclose(point[0], expected, rtol=1e-4)
-    np.testing.assert_allclose(covariance[0], np.linalg.inv(a.T @ a), rtol=1e-4)
+def test_all_jets_of_a_sample_in_its_order():
+    """Chunks are filled up; a jet has the same vertex in any company."""
+    samples = [jet(flight, seed=k)[0] for k, flight in enumerate((5.0, 0.0, -5.0))]
+    tracks = batch.concatenate([one.particles for one in samples])
+    whole = samples[0]._replace(
+        particles=tracks,
+        p4=np.concatenate([one.p4 for one in samples]),
+        label=np.zeros(3, int),
+    )
+    together = secondary_vertex.find(whole)
+    assert together.shape == (3, len(secondary_vertex.VARIABLES))
+    for row, one in zip(together, samples):
+        np.testing.assert_allclose(row, secondary_vertex.find(one)[0], rtol=1e-3, atol=1e-4)
