@@ -103,7 +103,7 @@ def test_jets_compare_pairs_models_on_the_same_test_jets(
 def test_jets_history_draws_the_line_and_keeps_what_is_done(
     load_experiment, tiny_file, tmp_path, monkeypatch
 ):
-    """Trees and a set; a second call trains nothing, a training that another holds is waited for."""
+    """Trees and a set; a second call trains nothing, and waits for what another process holds."""
     experiment = load_experiment("jets_history")
     config = experiment.Config(
         out=tmp_path / "run",
