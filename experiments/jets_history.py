@@ -7,16 +7,18 @@ Expected: the rejection of QCD jets at 30 % efficiency for tops rises along the 
 
 Without --data it generates jets and keeps them under --samples; more QCD jets, for the test alone,
 make rejections of a thousand measurable. Each training is a run folder below --out/trainings, and
-one that is done is kept with --resume. The same command with --resume, given twice, shares the
-trainings: each is locked by the process that does it. Trees do not depend on a seed.
+one that is done is kept with --resume. Trees do not depend on a seed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+import os
 import sys
 import time
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +26,21 @@ import numpy as np
 
 from hepjax import batch, runs
 from hepjax.io import root
-from hepjax.jets import boosted_trees, data, generator, history_report, taggers
+from hepjax.jets import boosted_trees, data, generator, history_report, processes, taggers
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import jets_top
 
-Parts = list[data.RaggedJets]
-GROWING = ("resume", "models", "n_seeds", "seed")  # what may differ when a run goes on
+GROWING = ("resume", "models", "n_seeds", "workers")  # what may differ when a run goes on
 RECIPES: dict[str, dict[str, Any]] = {
-    "cnn": {"learning_rate": 2e-3, "budget": 4096, "decay": 0.996},
-    "lstm": {"budget": 4096, "n_epochs": 8},
-    "deepjet": {"budget": 4096, "n_epochs": 8},
-    "deepak8": {"budget": 4096, "n_epochs": 8},
+    "cnn": {"learning_rate": 2e-3},
+    "lstm": {"n_epochs": 8, "budget": 4096},
+    "deepjet": {"n_epochs": 8, "budget": 4096},
+    "deepak8": {"n_epochs": 8, "budget": 4096},
     "pfn": {"n_epochs": 8},
 }
-"""Where a training differs from those of jets_top, chosen on validation jets."""
+"""Where a training differs from those of jets_top: cheap networks can see the jets more often."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +60,14 @@ class Config:
     samples: Path = Path("runs/samples")  # where generated jets are kept
     epochs: float = 1.0  # times those of the recipes
     buckets: tuple[int, ...] = jets_top.Config.buckets
+    workers: int = 2  # trainings side by side, of one thread each; 1: one on all of the machine
     resume: bool = False  # keep the trainings that are done
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_jets": 12_000, "n_background": 2_000, "n_seeds": 1, "epochs": 0.5},
     "full": {"n_jets": 2_000_000, "n_background": 1_000_000, "size": "full", "epochs": 5}
-    | {"buckets": batch.BUCKETS},
+    | {"buckets": batch.BUCKETS, "workers": 1},
 }
 
 
@@ -73,43 +75,56 @@ def main(config: Config) -> dict[str, Any]:
     """Train and measure all taggers with all seeds; returns what metrics.json holds."""
     began = time.monotonic()
     run = runs.create(config.out, config, resume=config.resume, ignore=GROWING)
-    parts = samples(config)
     wanted = [
         (name, config.seed + k)
-        for k, name in itertools.product(range(config.n_seeds), config.models)
+        for k, name in itertools.product(range(config.n_seeds), reversed(config.models))
         if k == 0 or name != "trees"
     ]
-    found: dict[tuple[str, int], np.ndarray] = {}
-    while len(found) < len(wanted):
-        missing = [one for one in wanted if one not in found]
-        for one in missing:
-            with runs.claimed(folder(config, *one)) as mine:
-                if mine:
-                    found[one] = scores(config, *one, parts)
-        if all(one not in found for one in missing):
-            time.sleep(5)  # another process is at work on what is left
-    by_name = {name: [found[w] for w in wanted if w[0] == name] for name in config.models}
+    files(config)  # before two processes generate them
+    left = [one for one in wanted if not (folder(config, *one) / "scores.npz").exists()]
+    if config.workers == 1:
+        for one in left:
+            work((dataclasses.asdict(config), *one))
+    elif left:
+        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(run.path.absolute() / "compiled"))
+        own = {"NPROC": "1", "JAX_COMPILATION_CACHE_DIR": cache}
+        with processes.pool("jets_history", "work", config.workers, own) as submit:
+            tasks = [submit((dataclasses.asdict(config), *one)) for one in left]
+            with runs.progress(len(tasks), "trainings") as advance:
+                for done in futures.as_completed(tasks):
+                    done.result()
+                    advance(1)
+    found = {one: np.load(folder(config, *one) / "scores.npz") for one in wanted}
+    by_name = {k: [found[one]["score"] for one in wanted if one[0] == k] for k in config.models}
     about = "" if config.data else "Pythia 8, tops against QCD jets"
-    results = history_report.history(run.path / "plots", by_name, parts[2].label, sample=about)
-    results |= {"n_train": len(parts[0].label), "n_seeds": config.n_seeds}
+    label = found[wanted[0]]["label"]
+    results = history_report.history(run.path / "plots", by_name, label, sample=about)
+    results |= {"n_train": int(found[wanted[0]]["n_train"]), "n_seeds": config.n_seeds}
     return runs.finish(run, {**results, "seconds": time.monotonic() - began})
 
 
-def samples(config: Config) -> Parts:
-    """Read, or generate, jets for training, validation and test."""
-    files, further = config.data, []
-    with runs.claimed(config.samples, wait=True):
-        if not files:
-            files = generator.cached(config.samples, config.n_jets, config.data_seed)
-        if not config.data and config.n_background:
-            more = config.samples / f"qcd_{config.n_background}_{config.data_seed + 1}.root"
-            if not more.exists():
-                columns = generator.generate("qcd", config.n_background, config.data_seed + 1)
-                root.write_jetclass(more, columns)
-            further = [data.select(data.from_columns(root.read_jetclass(more)), jets_top.CLASSES)]
-    jets = data.select(data.from_columns(root.read_jetclass(files)), jets_top.CLASSES)
-    *parts, test = data.split(jets, config.fractions, config.data_seed)
-    return [*parts, data.concatenate([test, *further])]
+def files(config: Config) -> tuple[list[Path], list[Path]]:
+    """Give the files of all jets, and of more QCD jets for the test, generated if need be."""
+    if config.data:
+        return list(config.data), []
+    more = config.samples / f"qcd_{config.n_background}_{config.data_seed + 1}.root"
+    if config.n_background and not more.exists():
+        columns = generator.generate("qcd", config.n_background, config.data_seed + 1)
+        root.write_jetclass(more, columns)
+    both = generator.cached(config.samples, config.n_jets, config.data_seed)
+    return [both], [more] if config.n_background else []
+
+
+@functools.lru_cache(maxsize=1)
+def samples(config: Config) -> list[data.RaggedJets]:
+    """Read jets for training, validation and test."""
+    read = [
+        data.select(data.from_columns(root.read_jetclass(found)), jets_top.CLASSES)
+        for found in files(config)
+        if found
+    ]
+    *parts, test = data.split(read[0], config.fractions, config.data_seed)
+    return [*parts, data.join([test, *read[1:]])]
 
 
 def folder(config: Config, name: str, seed: int) -> Path:
@@ -117,28 +132,22 @@ def folder(config: Config, name: str, seed: int) -> Path:
     return config.out / "trainings" / f"{name}_{seed}"
 
 
-def scores(config: Config, name: str, seed: int, parts: Parts) -> np.ndarray:
-    """Give the score [jet] of one tagger on the test jets, trained unless that is done."""
-    out = folder(config, name, seed)
-    kept = out / "scores.npy"
-    if not kept.exists():
-        found = trained(config, name, seed, parts)
-        runs.write_atomically(kept, lambda path: np.save(path, found))
-    return np.load(kept)
-
-
-def trained(config: Config, name: str, seed: int, parts: Parts) -> np.ndarray:
-    """Train one tagger, or go on with it, and score the test jets [jet]."""
+def work(task: tuple[dict[str, Any], str, int]) -> None:
+    """Train one tagger, or go on with it, and keep its scores of the test jets."""
+    config, name, seed = Config(**task[0]), *task[1:]
+    parts, out = samples(config), folder(config, name, seed)
     if name == "trees":
-        return boosted_trees.reference(*parts, seed=seed)
-    recipe = {"n_epochs": jets_top.Config.n_epochs, **RECIPES.get(name, {})}
-    recipe["n_epochs"] = max(1, round(recipe["n_epochs"] * config.epochs))
-    common: dict[str, Any] = {"size": config.size, "seed": seed, "buckets": config.buckets}
-    out = folder(config, name, seed)
-    one = jets_top.Config(out=out, model=name, resume=config.resume, **common, **recipe)
-    jets_top.fit(one, runs.create(out, one, resume=config.resume), *parts[:2])
-    logits = taggers.score(taggers.restore(out), parts[2])
-    return logits[:, 1] - logits[:, 0]
+        score = boosted_trees.reference(*parts, seed=seed)
+    else:
+        recipe = {"n_epochs": jets_top.Config.n_epochs, **RECIPES.get(name, {})}
+        recipe["n_epochs"] = max(1, round(recipe["n_epochs"] * config.epochs))
+        common: dict[str, Any] = {"size": config.size, "seed": seed, "buckets": config.buckets}
+        one = jets_top.Config(out=out, model=name, resume=True, **common, **recipe)
+        jets_top.fit(one, runs.create(out, one, resume=True), *parts[:2])
+        logits = taggers.score(taggers.restore(out), parts[2])
+        score = logits[:, 1] - logits[:, 0]
+    kept = {"score": score, "label": parts[2].label, "n_train": len(parts[0].label)}
+    runs.write_atomically(out / "scores.npz", lambda path: np.savez(path, **kept))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `parse` reads an experiment's command line; `create` lays out config.json, versions.json,
 metrics.jsonl, plots/ and checkpoints/; `log` adds a line of metrics; `read` gives them back;
 `finish` writes metrics.json, the result; `progress` shows a bar on a terminal and plain lines
-elsewhere; `write_atomically` never leaves half a file; `claimed` lets processes share a folder.
+elsewhere; `write_atomically` never leaves half a file.
 
 >>> import tempfile
 >>> run = create(tempfile.mkdtemp() + "/run", {"seed": 1})
@@ -185,26 +185,6 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def claimed(folder: str | Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock of a folder, which is made if need be: yields whether this process has it.
-
-    One process at a time can have it, so several can share the work of one run; it is released when
-    the block ends, and when the process is killed. wait: for the one that has it.
-    """
-    import fcntl
-
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    with open(path / ".lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 @contextmanager

@@ -100,19 +100,17 @@ def test_jets_compare_pairs_models_on_the_same_test_jets(
     assert (out / "plots" / "auc.png").exists()
 
 
-def test_jets_history_draws_the_line_and_keeps_what_is_done(
-    load_experiment, tiny_file, tmp_path, monkeypatch
-):
-    """Trees and a set; a second call trains nothing, and waits for what another process holds."""
+def test_jets_history(load_experiment, tiny_file, tmp_path):
+    """Trees and a set draw the line; a second call keeps them, and trains another side by side."""
     experiment = load_experiment("jets_history")
     config = experiment.Config(
         out=tmp_path / "run",
         data=(tiny_file,),
         models=("trees", "pfn"),
         n_seeds=1,
-        samples=tmp_path / "samples",
         buckets=(32,),
         epochs=0.25,
+        workers=1,
     )
     results = experiment.main(config)
     for name in config.models:
@@ -122,19 +120,27 @@ def test_jets_history_draws_the_line_and_keeps_what_is_done(
     assert (tmp_path / "run" / "plots" / "history.png").exists()
     trainings = tmp_path / "run" / "trainings"
     assert {path.name for path in trainings.iterdir()} == {"trees_0", "pfn_0"}
-    before = {path: path.stat().st_mtime for path in trainings.rglob("scores.npy")}
-    held, waited = runs.claimed(trainings / "pfn_0"), []
-
-    def sleep(seconds):
-        waited.append(seconds)
-        held.__exit__(None, None, None)
-
-    monkeypatch.setattr(experiment.time, "sleep", sleep)
-    held.__enter__()
+    before = {path: path.stat().st_mtime for path in trainings.rglob("scores.npz")}
     again = experiment.main(dataclasses.replace(config, resume=True))
-    assert len(waited) == 1
     assert {path: path.stat().st_mtime for path in before} == before
     assert again["pfn_auc"] == results["pfn_auc"]
+
+
+@pytest.mark.slow
+def test_jets_history_side_by_side(load_experiment, tiny_file, tmp_path):
+    """Two processes, whose seeds differ and whose first one is that of a single process."""
+    experiment = load_experiment("jets_history")
+    common = {"data": (tiny_file,), "models": ("pfn",), "buckets": (32,), "epochs": 0.25}
+    two = experiment.Config(out=tmp_path / "two", n_seeds=2, workers=2, **common)
+    one = experiment.Config(out=tmp_path / "one", n_seeds=1, workers=1, **common)
+    experiment.main(two)
+    experiment.main(one)
+    scores = [
+        np.load(c.out / "trainings" / f"pfn_{seed}" / "scores.npz")["score"]
+        for c, seed in ((one, 0), (two, 0), (two, 1))
+    ]
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+    assert np.abs(scores[2] - scores[0]).max() > 1e-2
 
 
 def pretrained_folder(hepjax_data, tmp_path, n):

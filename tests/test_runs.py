@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,24 +92,3 @@ def test_command_line_and_presets(capsys):
     with pytest.raises(SystemExit):
         runs.parse(Config, PRESETS, ["--help"])
     assert "--quick: seed 7" in capsys.readouterr().out
-
-
-def test_one_process_at_a_time_has_a_folder(tmp_path):
-    """Another open file is another holder, in this process too; a killed one lets go."""
-    with runs.claimed(tmp_path / "a") as first:
-        assert first
-        with runs.claimed(tmp_path / "a") as second, runs.claimed(tmp_path / "b") as other:
-            assert not second
-            assert other
-    with runs.claimed(tmp_path / "a", wait=True) as again:
-        assert again
-    code = f"import time\nfrom hepjax import runs\nwith runs.claimed({str(tmp_path)!r}):\n"
-    code += "    print('held', flush=True)\n    time.sleep(600)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    with runs.claimed(tmp_path) as mine:
-        assert not mine
-    process.kill()
-    process.communicate()
-    with runs.claimed(tmp_path) as mine:
-        assert mine

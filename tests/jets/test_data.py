@@ -37,19 +37,6 @@ def test_four_vectors_alone_give_the_same_kinematics(jets):
         )
 
 
-def test_samples_are_joined_in_order(jets):
-    some, rest = data.take(jets, np.arange(10)), data.take(jets, np.arange(10, 40))
-    rest.observers.pop("jet_tau4")
-    whole = data.concatenate([some, rest])
-    np.testing.assert_array_equal(whole.particles.offsets, jets.particles.offsets)
-    np.testing.assert_array_equal(whole.particles.values.d0, jets.particles.values.d0)
-    for name in ("p4", "label", "weight", "event"):
-        np.testing.assert_array_equal(getattr(whole, name), getattr(jets, name))
-    assert set(whole.observers) == set(jets.observers) - {"jet_tau4"}
-    with pytest.raises(ValueError, match="must have the classes"):
-        data.concatenate([some, data.select(rest, ("QCD", "Tbqq"))])
-
-
 def test_displacement_is_physical_and_of_full_features_only(jets):
     padded = batches.padded(jets, np.array([3, -1, 5]), 32)
     found = np.asarray(jax.jit(data.inputs)(padded).displacement)
