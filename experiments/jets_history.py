@@ -18,7 +18,6 @@ import itertools
 import os
 import sys
 import time
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_jets": 12_000, "n_background": 2_000, "n_seeds": 1, "epochs": 0.5},
-    "full": {"n_jets": 2_000_000, "n_background": 1_000_000, "size": "full", "epochs": 5}
+    "full": {"n_jets": 2_000_000, "n_background": 1_000_000, "size": "full", "epochs": 5.0}
     | {"buckets": batch.BUCKETS, "workers": 1},
 }
 
@@ -89,11 +88,8 @@ def main(config: Config) -> dict[str, Any]:
         cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(run.path.absolute() / "compiled"))
         own = {"NPROC": "1", "JAX_COMPILATION_CACHE_DIR": cache}
         with processes.pool("jets_history", "work", config.workers, own) as submit:
-            tasks = [submit((dataclasses.asdict(config), *one)) for one in left]
-            with runs.progress(len(tasks), "trainings") as advance:
-                for done in futures.as_completed(tasks):
-                    done.result()
-                    advance(1)
+            for done in [submit((dataclasses.asdict(config), *one)) for one in left]:
+                done.result()
     found = {one: np.load(folder(config, *one) / "scores.npz") for one in wanted}
     by_name = {k: [found[one]["score"] for one in wanted if one[0] == k] for k in config.models}
     about = "" if config.data else "Pythia 8, tops against QCD jets"

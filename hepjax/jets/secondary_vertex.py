@@ -124,9 +124,10 @@ def _equations(lines: Lines, used: Any) -> tuple[jax.Array, jax.Array]:
     """Cholesky's root [jet, 3, 3] of the normal equations of the tracks used, and their right side
     [jet, 3].
     """
-    weight = jnp.asarray(used, lines.rows.dtype)
-    matrix = jnp.einsum("jt,jtka,jtkb->jab", weight, lines.rows, lines.rows)
-    right = jnp.einsum("jt,jtka,jtk->ja", weight, lines.rows, lines.values)
+    rows, values = jnp.asarray(lines.rows), jnp.asarray(lines.values)
+    weight = jnp.asarray(used).astype(rows.dtype)
+    matrix = jnp.einsum("jt,jtka,jtkb->jab", weight, rows, rows)
+    right = jnp.einsum("jt,jtka,jtk->ja", weight, rows, values)
     return _root(matrix + PRIOR * jnp.eye(3, dtype=matrix.dtype)), right
 
 

@@ -65,7 +65,9 @@ def test_nothing_to_find(case):
 
 
 def test_pulls_of_smeared_vertices():
-    """The flight over its error is 1 wide around the truth: all seeds in one call."""
+    """The flight over its error is 1 wide around the truth, but for the odd vertex of prompt tracks:
+    all seeds in one call.
+    """
     made = [jet([8 * AXIS], seed=k, smear=1.0) for k in range(200)]
     tracks = secondary_vertex.Tracks(*(np.concatenate(x) for x in zip(*(m[0] for m in made))))
     mask, axis = (np.concatenate([m[k] for m in made]) for k in (1, 2))
@@ -75,8 +77,10 @@ def test_pulls_of_smeared_vertices():
     flight = found.flight[whole, 0] * np.cosh(ETA)
     error = flight / found.significance[whole, 0]
     pulls = (flight - 8) / error
-    assert np.std(pulls) == pytest.approx(1, abs=0.2)
-    assert abs(np.mean(pulls)) < 0.3
+    low, middle, high = np.quantile(pulls, [0.16, 0.5, 0.84])
+    assert (high - low) / 2 == pytest.approx(1, abs=0.2)
+    assert abs(middle) < 0.3
+    assert np.mean(np.abs(pulls) > 4) < 0.02
 
 
 def test_fit_has_the_covariance_of_least_squares():
