@@ -65,7 +65,7 @@ def test_nothing_to_find(case):
 
 
 def test_pulls_of_smeared_vertices():
-    """The flight over its error is 1 wide around the truth, but for the odd vertex of prompt tracks:
+    """The flight over its error is 1 wide around the truth, but for an odd vertex of prompt tracks:
     all seeds in one call.
     """
     made = [jet([8 * AXIS], seed=k, smear=1.0) for k in range(200)]
