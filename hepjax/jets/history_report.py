@@ -117,7 +117,9 @@ def _draw(
             x = i + 0.22 + 0.1 * np.arange(len(each))
             ax.plot(x, each, ".", color="grey", markersize=6)
             value, error = results[f"{name}_{key}"], results[f"{name}_{key}_error"]
-            arrow = {"lolims": True} if results[f"{name}_{key}_is_lower_limit"] else {}
+            arrow: dict[str, Any] = (
+                {"lolims": True} if results[f"{name}_{key}_is_lower_limit"] else {}
+            )
             bar = 0.3 * value if arrow else error
             ax.errorbar(i, value, bar, fmt="ko", capsize=4, markersize=7, **arrow)
         words = [f"{LINE[name].title}\n{LINE[name].year}" for name in scores]
