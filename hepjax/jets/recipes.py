@@ -24,6 +24,7 @@ class PhaseSpace(NamedTuple):
     pt_max: float  # GeV
     eta_max: float  # of abs(eta)
     detector: detectors.Detector  # the one to use if none is named
+    shower: tuple[str, ...] = ()  # Pythia's settings of another shower than its own
 
 
 TOP_LANDSCAPE = PhaseSpace(14_000.0, False, 0.8, 550.0, 650.0, 2.0, detectors.ATLAS_LIKE)
@@ -31,6 +32,16 @@ TOP_LANDSCAPE = PhaseSpace(14_000.0, False, 0.8, 550.0, 650.0, 2.0, detectors.AT
 
 JETCLASS = PhaseSpace(13_000.0, True, 0.8, 500.0, 1000.0, 2.0, detectors.CMS_LIKE)
 """Jets as in JetClass (arXiv:2202.03772), for the process at leading order without extra jets."""
+
+SHOWERS = {
+    "nominal": (),
+    "soft": ("TimeShower:alphaSvalue = 0.12",),
+    "hard": ("TimeShower:alphaSvalue = 0.155",),
+    "vincia": ("PartonShowers:model = 2",),
+}
+"""Ways in which quarks and gluons radiate: Pythia's own, with a smaller and a larger coupling than
+its 0.1365, and Vincia's antennae (arXiv:2003.00702), at seven times the cost.
+"""
 
 Window = tuple[float, float]
 TOP, HIGGS, W, Z = 6, 25, 24, 23
@@ -167,6 +178,7 @@ def pythia_settings(process: Process, phase_space: PhaseSpace) -> list[str]:
     return [
         *COMMON_SETTINGS,
         *process.settings,
+        *phase_space.shower,
         f"Beams:eCM = {phase_space.energy}",
         f"PartonLevel:MPI = {'on' if phase_space.multiparton else 'off'}",
         f"PhaseSpace:pTHatMin = {process.pthat[0] * phase_space.pt_min}",

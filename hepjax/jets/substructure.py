@@ -84,6 +84,51 @@ def soft_drop_mass(
     return mass
 
 
+class Splittings(NamedTuple):
+    """All splittings of jets that were clustered by angle [splitting], the last merge of a jet
+    first, jet after jet.
+
+    The harder branch goes on as the emitter that it was, the softer one is an emitter of its own:
+    emitter 0 of a jet is the jet, emitter k + 1 what split off in its splitting k.
+    """
+
+    jet: np.ndarray  # [splitting]
+    emitter: np.ndarray  # [splitting] that splits, of its jet
+    angle: np.ndarray  # [splitting] between the branches, in rapidity and phi
+    pt: np.ndarray  # [splitting] GeV, of the softer branch
+
+
+def splittings(p4: np.ndarray, offsets: np.ndarray) -> Splittings:
+    """Undo the Cambridge-Aachen clustering of jets down to their particles.
+
+    A jet of n particles has n - 1 splittings. Raises ValueError as nsubjettiness.
+
+    Source: arXiv:1807.04758, section 2.1, all leaves.
+    """
+    p4, offsets = _checked(p4, offsets)
+    parts = []
+    for jets, padded, mask in _chunks(p4, offsets):
+        merges = _cluster(padded, mask, power=0, winner_takes_all=False)
+        n_steps, b = len(merges.slots), np.arange(len(jets))
+        owner = np.zeros(mask.shape, np.int64)
+        pt, y, phi = _pt_y_phi(merges.branches)
+        emitter, hard = np.zeros((n_steps, len(jets)), np.int64), pt.argmax(axis=-1)
+        for k in range(n_steps):
+            pair, first = merges.slots[-1 - k], hard[-1 - k]
+            emitter[k] = owner[b, pair[:, 0]]  # a merge left its result there
+            owner[b, pair[b, first]] = emitter[k]
+            owner[b, pair[b, 1 - first]] = k + 1
+        angle = np.sqrt(_delta_r2(y[..., 0], phi[..., 0], y[..., 1], phi[..., 1]))
+        begun = merges.slots[::-1, :, 0] >= 0
+        columns = np.broadcast_to(jets, begun.shape), emitter, angle[::-1], pt.min(axis=-1)[::-1]
+        parts.append([x.T[begun.T] for x in columns])
+    if not parts:
+        return Splittings(*np.zeros((2, 0), np.int64), *np.zeros((2, 0)))
+    found = [np.concatenate(columns) for columns in zip(*parts)]
+    order = np.argsort(found[0], kind="stable")
+    return Splittings(*(column[order] for column in found))
+
+
 class Merges(NamedTuple):
     """What ``_cluster`` did; a merge of slots i and j leaves its result in slot i."""
 

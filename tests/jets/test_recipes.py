@@ -139,3 +139,12 @@ def test_masses_and_multiplicities_are_near_those_of_jetclass(hepjax_data):
         )
         for (a, error_a), (b, error_b), margin in ((mass, mass0, 0.06), (n, n0, 0.12)):
             assert abs(a - b) < margin * b + 2.5 * np.hypot(error_a, error_b), (name, a, b)
+
+
+def test_a_shower_is_among_the_settings():
+    space = recipes.TOP_LANDSCAPE._replace(shower=recipes.SHOWERS["soft"])
+    process = recipes.PROCESSES["wqq"]
+    assert "TimeShower:alphaSvalue = 0.12" in recipes.pythia_settings(process, space)
+    plain = recipes.pythia_settings(process, recipes.TOP_LANDSCAPE)
+    assert len(recipes.pythia_settings(process, space)) == len(plain) + 1
+    assert recipes.SHOWERS["nominal"] == ()

@@ -220,3 +220,20 @@ def test_bad_input_is_named(p4, offsets, message):
 def test_n_below_one_is_refused():
     with pytest.raises(ValueError, match="n is 0"):
         substructure.nsubjettiness(np.ones((1, 4)), np.array([0, 1]), n=0)
+
+
+def test_splittings_of_four_particles_by_hand():
+    """Two pairs: the wide splitting first, then one off the jet and one off its leaf."""
+    pt, phi = np.array([100.0, 10, 40, 20]), np.array([0.0, 0.02, 0.5, 0.53])
+    p4 = np.stack([pt, pt * np.cos(phi), pt * np.sin(phi), 0 * pt], -1)
+    found = substructure.splittings(np.concatenate([p4, p4[:1]]), np.array([0, 4, 4, 5]))
+    assert found.jet.tolist() == [0, 0, 0]
+    assert found.emitter.tolist()[0] == 0
+    assert sorted(found.emitter.tolist()[1:]) == [0, 1]
+    order = np.argsort(found.emitter[1:]) + 1
+    np.testing.assert_allclose(found.angle[order], [0.02, 0.03], rtol=1e-6)
+    np.testing.assert_allclose(found.pt[order], [10, 20], rtol=1e-6)
+    leaf = p4[2:].sum(0)
+    np.testing.assert_allclose(found.pt[0], np.hypot(leaf[1], leaf[2]), rtol=1e-9)
+    none = substructure.splittings(p4[:1], np.array([0, 1]))
+    assert [len(column) for column in none] == [0, 0, 0, 0]
