@@ -3,8 +3,8 @@
 Paper:    Jet origin identification, arXiv:2310.03440
 Command:  uv run --extra generators experiments/jets_origin.py --out runs/origin
 Cost:     --quick a few minutes on two CPU cores; default half an hour; --full a GPU
-Expected: see the README; the paper, with 40 times the jets and full simulation, finds 92, 79 and
-          67 % of b, c and s jets, and flips the charge of 7 (c) to 24 % of the jets of a quark
+Expected: see the README; the paper, in full simulation, finds 92 to 67 % of b, c and s jets and
+          flips the charge of 7 to 24 % of the jets of a quark
 
 Without --data it generates jets of Higgs bosons and keeps them under --samples; --z-jets N measures
 the tagger on jets of Z bosons, which it has not seen, too. --identity none takes kaons and protons

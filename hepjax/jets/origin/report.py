@@ -8,11 +8,12 @@ beside those of the jet charge, and the ROC curves of b, c and s jets into the r
 '$\\\\bar{b}$'
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from hepjax import counting, plot
 from hepjax import metrics as plain_metrics
@@ -64,7 +65,8 @@ def evaluate(
     about = f"{sample}, {len(label):,} test jets".removeprefix(", ")
     _matrix(folder, found, about)
     _flavours(folder, efficiency, about)
-    _flips(folder, {"tagger, flavour found": flips, "tagger": all_flips}, classical, about)
+    shown = {"tagger, flavour found": flips, "tagger, all": all_flips, "jet charge, all": classical}
+    _flips(folder, shown, about)
     _curves(folder, scores, jets, about)
     return results
 
@@ -84,28 +86,33 @@ def _matrix(folder: Path, found: counting.Confusion, about: str) -> None:
 
 def _flavours(folder: Path, efficiency: Numbers, about: str) -> None:
     with plot.figure(folder / "efficiency") as ax:
-        value, error = zip(*(efficiency[name] for name in efficiency))
+        value, error = zip(*efficiency.values())
         ax.bar(range(len(value)), value, color="lightgrey", edgecolor="k")
         ax.errorbar(range(len(value)), value, error, fmt="k.", capsize=3)
-        ax.set_xticks(range(len(value)), [NAMES[name] for name in efficiency])
-        ax.set(ylim=(0, 1), xlabel="Flavour", ylabel="Jets that are given their flavour")
-        plot.sample(ax, about, "quark and antiquark together")
+        _name_bars(ax, list(efficiency))
+        ax.set(ylim=(0, 1), ylabel="Jets that are given their flavour")
+        plot.sample(ax, about)
 
 
-def _flips(folder: Path, taggers: Mapping[str, Numbers], charge: Numbers, about: str) -> None:
+def _flips(folder: Path, shown: Mapping[str, Numbers], about: str) -> None:
     with plot.figure(folder / "charge_flip") as ax:
         width = 0.27
-        shades = ("k", "grey", "white")
-        for i, (label, values) in enumerate({**taggers, "jet charge": charge}.items()):
+        for i, (label, values) in enumerate(shown.items()):
             at = [FLAVOURS.index(name) + (i - 1) * width for name in values]
             value, error = zip(*values.values())
-            ax.bar(at, value, width, color=shades[i], edgecolor="k", label=label)
+            ax.bar(at, value, width, color=("k", "grey", "white")[i], edgecolor="k", label=label)
             ax.errorbar(at, value, error, fmt="none", ecolor="#D55E00", capsize=3)
         ax.axhline(0.5, color="k", linestyle=":", linewidth=1)
-        ax.set_xticks(range(len(FLAVOURS)), [NAMES[name] for name in FLAVOURS])
-        ax.set(ylim=(0, 0.68), xlabel="Flavour", ylabel="Charge flip: quark taken for antiquark")
+        _name_bars(ax, FLAVOURS)
+        ax.set(ylim=(0, 0.6), ylabel="Quark and antiquark exchanged")
         ax.legend(ncols=3, loc="upper center", fontsize=10)
         plot.sample(ax, about)
+
+
+def _name_bars(ax: Axes, flavours: Sequence[str]) -> None:
+    ax.set_xticks(range(len(flavours)), [NAMES[name] for name in flavours])
+    ax.tick_params(axis="x", which="both", length=0)
+    ax.set_xlabel("Flavour, quark and antiquark")
 
 
 def _curves(

@@ -11,7 +11,7 @@ from hepjax.jets import detector as detectors
 from hepjax.jets.origin import data, metrics
 
 AT = {name: k for k, name in enumerate(data.FEATURES)}
-inputs = jax.jit(data.inputs)
+inputs, in_frame = jax.jit(data.inputs), jax.jit(data.in_frame)
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,11 @@ def test_twice_the_sample(jets):
 
 
 def test_the_frame_of_a_jet_keeps_masses_and_angles(padded):
-    turned = np.asarray(data.in_frame(padded.particles.p4, padded.p4))
+    turned = np.asarray(in_frame(padded.particles.p4, padded.p4))
     np.testing.assert_allclose(
         lorentz.momentum(turned), lorentz.momentum(padded.particles.p4), rtol=1e-5, atol=1e-5
     )
-    own = np.asarray(data.in_frame(padded.p4[:, None], padded.p4))[:, 0]
+    own = np.asarray(in_frame(padded.p4[:, None], padded.p4))[:, 0]
     np.testing.assert_allclose(own[:, 1], lorentz.momentum(padded.p4), rtol=1e-5)
     np.testing.assert_allclose(own[:, 2:], 0, atol=1e-4)
     axis = lorentz.direction(np.where(padded.mask[..., None], padded.particles.p4, 1))
@@ -110,12 +110,12 @@ def test_across_is_phi_and_up_is_away_from_the_beam():
     jet = np.array([[10.0, 6.0, 0.0, 8.0]])
     more_phi = np.array([1.0, 0.6 * np.cos(0.1), 0.6 * np.sin(0.1), 0.8])
     less_theta = np.array([1.0, 0.5, 0.0, np.sqrt(0.75)])
-    turned = np.asarray(data.in_frame(np.stack([more_phi, less_theta])[None], jet))[0]
+    turned = np.asarray(in_frame(np.stack([more_phi, less_theta])[None], jet))[0]
     assert turned[0, 2] == pytest.approx(0.6 * np.sin(0.1), abs=1e-6)
     assert turned[1, 2] == pytest.approx(0, abs=1e-6)
     angle = np.arcsin(0.6) - np.arcsin(0.5)
     assert turned[1, 3] == pytest.approx(np.sin(angle), abs=1e-6)
-    along_beam = np.asarray(data.in_frame(np.array([[[1.0, 0, 0, 1]]]), np.array([[2.0, 0, 0, 2]])))
+    along_beam = np.asarray(in_frame(np.array([[[1.0, 0, 0, 1]]]), np.array([[2.0, 0, 0, 2]])))
     assert along_beam[0, 0].tolist() == [1, 1, 0, 0]
 
 

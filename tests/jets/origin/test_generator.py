@@ -162,13 +162,21 @@ def test_impact_parameters_have_the_precision_of_the_detector(jets):
 
 
 @needs_pythia
-def test_a_sample_is_balanced_and_shuffled():
-    sample = generator.generate("higgs", 110, 2, workers=1, progress=False, events_per_task=10)
+def test_a_sample_is_balanced_and_shuffled(pieces, monkeypatch):
+    def produce(request, *_, **__):
+        return [root.take(pieces[name], np.arange(n)) for name, n in request.items()]
+
+    monkeypatch.setattr(generator.production, "produce", produce)
+    sample = generator.generate("higgs", 110, 2)
     assert all(sample.jets[f"label_{c}"].sum() == 10 for c in generator.CLASSES)
     _, count = np.unique(sample.jets["event_number"], return_counts=True)
     assert (count == 2).all()
     label = np.stack([sample.jets[f"label_{c}"] for c in generator.CLASSES], -1).argmax(1)
     assert np.sum(label[1:] != label[:-1]) > 80
+    again = generator.generate("higgs", 110, 2)
+    np.testing.assert_array_equal(again.jets["event_number"], sample.jets["event_number"])
+    other = generator.generate("higgs", 110, 3)
+    assert (other.jets["event_number"] != sample.jets["event_number"]).mean() > 0.8
 
 
 @pytest.mark.slow
@@ -178,6 +186,7 @@ def test_a_sample_does_not_know_who_made_it():
     one, two = (generator.generate("z", 110, 2, workers=n, **options) for n in (1, 2))
     for name, column in one.jets.items():
         np.testing.assert_array_equal(column, two.jets[name], err_msg=name)
+    assert all(one.jets[f"label_{c}"].sum() == 11 for c in generator.CLASSES[:-1])
     assert one.jets["label_g"].sum() == 0
 
 

@@ -5,13 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from hepjax import runs
+from hepjax import plot, runs
 from hepjax.jets.origin import data, generator, report
 
 
 @pytest.fixture(scope="module")
 def sample(make_columns):
     return data.from_columns(make_columns(2200, seed=3))
+
+
+@pytest.fixture(autouse=True)
+def half_of_the_files(monkeypatch):
+    monkeypatch.setattr(plot.style, "FORMATS", ("png",))
 
 
 def test_numbers_and_plots(sample, tmp_path):
