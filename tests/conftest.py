@@ -52,6 +52,20 @@ def hepjax_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def onnx_folder(request):
+    """The folder of ONNX's environment, which is made with --slow alone."""
+    from hepjax.io import onnx
+
+    if not (onnx.home() / "bin" / "python").exists() and not request.config.getoption("--slow"):
+        pytest.skip(f"{onnx.home()} is not there: --slow makes it")
+    try:
+        onnx.environment()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    return onnx.home().parent
+
+
 @pytest.fixture(scope="session", autouse=True)
 def eight_devices(request, tmp_path_factory):
     """Function of a pytest mark -> exit code and output of the tests in the folder eight_devices.

@@ -72,8 +72,7 @@ def write(
     outputs = jax.eval_shape(compiled, dict(events[0]))
     about = {
         **meta,
-        "inputs": {name: _describe(x) for name, x in events[0].items()},
-        "outputs": {name: _describe(x) for name, x in outputs.items()},
+        **described(events[0], outputs),
         "platforms": list(platforms),
         "tolerance": tolerance,
         "versions": runs.versions(),
@@ -103,14 +102,7 @@ def read(path: str | os.PathLike[str]) -> Artefact:
         raise ValueError(f"{path}: no artefact of hepjax: {error}") from error
 
     def call(inputs: Arrays) -> dict[str, np.ndarray]:
-        for name, expected in meta["inputs"].items():
-            if name not in inputs:
-                raise ValueError(f"{path}: input {name!r} is missing, of {list(meta['inputs'])}")
-            found = _describe(inputs[name])
-            if found != expected:
-                raise ValueError(f"{path}: input {name!r} is {found}, expected {expected}")
-        arguments = {name: inputs[name] for name in meta["inputs"]}
-        out: Any = exported.call(arguments)
+        out: Any = exported.call(taken(path, meta["inputs"], inputs))
         return {name: np.asarray(x) for name, x in out.items()}
 
     return Artefact(call, meta)
@@ -140,6 +132,25 @@ def compare(
     if bad:
         raise ValueError(f"outputs differ by {bad}, expected at most {tolerance}")
     return largest
+
+
+def described(inputs: Arrays, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the inputs and outputs of a file in JSON values: name -> shape and dtype."""
+    both = {"inputs": inputs, "outputs": outputs}
+    return {k: {name: _describe(x) for name, x in part.items()} for k, part in both.items()}
+
+
+def taken(
+    path: str | os.PathLike[str], expected: Mapping[str, Any], inputs: Arrays
+) -> dict[str, Any]:
+    """Pick the inputs that a file takes, as `described`; raises ValueError that names a bad one."""
+    for name, wanted in expected.items():
+        if name not in inputs:
+            raise ValueError(f"{path}: input {name!r} is missing, of {list(expected)}")
+        found = _describe(inputs[name])
+        if found != wanted:
+            raise ValueError(f"{path}: input {name!r} is {found}, expected {wanted}")
+    return {name: inputs[name] for name in expected}
 
 
 def _describe(x: Any) -> dict[str, Any]:

@@ -3,22 +3,24 @@
 What a tagger learns belongs to its scaling, so the scaling goes into the file: inputs are momenta,
 charges and impact parameters in GeV and mm, padded to any number of constituents that was chosen
 when the file was written, and outputs are logits and class probabilities. `function` joins scaling
-and network, `events` makes its inputs of jets, and `write` puts both into an artefact of
-`io.export`, checked on jets of their own, one alone, and padding.
+and network, `events` makes its inputs of jets, and `write` puts both into a file of `io.onnx` or
+`io.export`, checked on jets of a sample: some of them, one alone, the largest, and padding.
 
 >>> INPUTS["kinematic"]
 ('part_p4', 'part_deta', 'part_dphi', 'mask', 'jet_p4')
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.io import export
+from hepjax import batch
+from hepjax.io import export, onnx
 from hepjax.jets import batches, data, taggers
 
 KINEMATIC = ("part_p4", "part_deta", "part_dphi", "mask", "jet_p4")
@@ -27,6 +29,9 @@ INPUTS = {"kinematic": KINEMATIC, "full": (*KINEMATIC, "part_charge", "part_pid"
 """Names of the inputs for each set of features: part_* [jet, particle, ...] as in data.Particles,
 mask [jet, particle] bool, jet_p4 [jet, 4].
 """
+
+ENDINGS = (".onnx", ".zip")
+"""Of the files that `save` writes: ONNX, and StableHLO as an artefact of io.export."""
 
 
 def function(tagger: taggers.Tagger) -> export.Function:
@@ -70,26 +75,69 @@ def write(
     jets: data.RaggedJets,
     *,
     length: int | None = None,
+    config: Mapping[str, Any] | None = None,
     tolerance: float = 1e-5,
-    platforms: Sequence[str] = export.PLATFORMS,
+    **options: Any,
 ) -> dict[str, float]:
-    """Write a tagger to an artefact of io.export, checked on some jets of a sample.
+    """Write a tagger to a file NAME.onnx (io.onnx) or NAME.zip (io.export), checked on some jets.
 
-    length: constituents that a jet is padded to or cut at (None: the tagger's largest bucket).
-    Returns the largest differences; raises ValueError for a file that does not agree, and for a
-    tagger with features of its own, which no set of data.inputs names.
+    length: constituents that a jet is padded to or cut at (None: the tagger's largest bucket);
+    config: of the training, kept in the file; options: as for `save`. Returns the largest
+    differences; raises ValueError for a file that does not agree, and for a tagger with features of
+    its own, which no set of data.inputs names.
     """
     if callable(tagger.features):
         raise ValueError(f"tagger.features is a function, expected one of {sorted(INPUTS)}")
     length = length or tagger.buckets[-1]
-    some = np.random.default_rng(0).permutation(len(jets.label))[:16]
-    nothing = np.concatenate([some[:4], np.full(4, -1)])
-    samples = [events(jets, rows, length, tagger.features) for rows in (some, some[:1], nothing)]
     about = {
         "tagger": {"classes": list(tagger.classes), "features": tagger.features},
         "normalisation": "inside: inputs are physical quantities, GeV, mm and rad",
         "length": length,
+        "config": dict(config or {}),
     }
-    return export.write(
-        path, function(tagger), samples, about, tolerance=tolerance, platforms=platforms
-    )
+    rows = chosen(jets)
+    samples = [events(jets, some, length, tagger.features) for some in rows]
+    return save(path, function(tagger), samples, about, tolerance=tolerance, **options)
+
+
+def save(
+    path: str | os.PathLike[str],
+    apply: export.Function,
+    samples: Sequence[export.Arrays],
+    about: Mapping[str, Any],
+    *,
+    tolerance: float = 1e-5,
+    opset: int = onnx.OPSET,
+    platforms: Sequence[str] = export.PLATFORMS,
+    folder: str | os.PathLike[str] | None = None,
+) -> dict[str, float]:
+    """Write a function by the ending of the path; opset, folder: of io.onnx; platforms: of
+    io.export. Raises ValueError for another ending.
+    """
+    ending = Path(path).suffix
+    if ending not in ENDINGS:
+        raise ValueError(f"path: expected a name that ends in {ENDINGS}, found {path}")
+    if ending == ".onnx":
+        return onnx.write(
+            path, apply, samples, about, opset=opset, tolerance=tolerance, folder=folder
+        )
+    return export.write(path, apply, samples, about, tolerance=tolerance, platforms=platforms)
+
+
+def read(
+    path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None
+) -> export.Artefact:
+    """Read a file of `save`, by its ending; folder: of io.onnx."""
+    onnx_file = Path(path).suffix == ".onnx"
+    return onnx.read(path, folder=folder) if onnx_file else export.read(path)
+
+
+def chosen(jets: data.RaggedJets) -> list[np.ndarray]:
+    """Choose the jets that a file is checked with, -1 for padding: sixteen at random, one alone,
+    those of most and of fewest constituents, some beside padding, and padding alone.
+    """
+    random = np.random.default_rng(0).permutation(len(jets.label))[:16]
+    by_size = np.argsort(batch.lengths(jets.particles))
+    nothing = np.full(4, -1)
+    extreme = np.concatenate([by_size[:3], by_size[-4:]])
+    return [random, random[:1], extreme, np.concatenate([random[:4], nothing]), nothing[:2]]

@@ -64,3 +64,34 @@ def test_features_without_a_name_are_refused(jets, tmp_path):
     ):
         deployment.write(tmp_path / "t.zip", one, jets)
     assert not (tmp_path / "t.zip").exists()
+
+
+@SLOW
+@pytest.mark.parametrize("name", ["part", "particlenet", "pfn"])
+def test_onnx(jets, tmp_path, onnx_folder, name):
+    one, path = tagger(name, "full", jets, buckets=(16,)), tmp_path / "t.onnx"
+    gaps = deployment.write(path, one, jets, config={"seed": 1}, folder=onnx_folder)
+    assert max(gaps.values()) < 1e-5
+    artefact = deployment.read(path, folder=onnx_folder)
+    assert artefact.meta["config"] == {"seed": 1}
+    assert artefact.meta["opset"] == 20
+    for n in (1, 7, 60):
+        served = deployment.events(jets, np.arange(n), 16, "full")
+        found, expected = artefact.call(served), jax.jit(deployment.function(one))(served)
+        for key, x in expected.items():
+            np.testing.assert_allclose(found[key], x, rtol=1e-5, atol=1e-5)
+
+
+def test_files_are_of_a_kind_that_the_ending_tells(jets, tmp_path):
+    one = taggers.Tagger(taggers.build("pfn", "small", n_classes=2), {}, "full", ("a", "b"), (16,))
+    with pytest.raises(ValueError, match=r"path: expected a name that ends in .*net.pb"):
+        deployment.write(tmp_path / "net.pb", one, jets)
+
+
+def test_files_are_checked_on_the_largest_jets_and_on_padding(jets):
+    rows = deployment.chosen(jets)
+    size = np.diff(jets.particles.offsets)
+    assert size.max() in size[rows[2]]
+    assert size.min() in size[rows[2]]
+    assert [len(some) for some in rows] == [16, 1, 7, 8, 2]
+    assert (rows[-1] < 0).all()
