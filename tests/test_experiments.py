@@ -232,6 +232,26 @@ def test_the_example_of_the_readme_runs(tiny_file, tmp_path, monkeypatch):
     assert int(names["done"].state.step) > 0
 
 
+@pytest.mark.parametrize("ending", ["zip", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_jets_export(load_experiment, tiny_run, tmp_path, request, ending):
+    """A run as a file beside which stands how far it is from JAX, and how fast."""
+    if ending == "onnx":
+        request.getfixturevalue("onnx_folder")
+    experiment = load_experiment("jets_export")
+    out = tmp_path / f"pfn.{ending}"
+    config = experiment.Config(tiny_run, out, n_jets=50, batch=8, repeats=2)
+    results = experiment.main(config)
+    assert out.exists()
+    for name in ("logits", "probabilities"):
+        assert results[f"difference_{name}"] < 1e-5
+        assert results[f"largest_{name}"] < 1e-4
+    assert results["n_jets"] == 50
+    assert results["file_over_weights"] > 1
+    assert results["jets_per_second_file"] > 0
+    assert json.loads((tmp_path / "pfn" / "metrics.json").read_text()) == results
+    assert (tmp_path / "pfn" / "plots" / "differences.png").exists()
+
+
 @pytest.mark.parametrize(
     "models", [("dips",), pytest.param(("dips", "dl1d", "gn2_plain"), marks=pytest.mark.slow)]
 )
@@ -265,6 +285,13 @@ def test_jets_flavour(load_experiment, tmp_path, monkeypatch, models):
     again = experiment.main(dataclasses.replace(config, resume=True, models=models[:1]))
     assert {p: p.stat().st_mtime for p in before} == before
     assert again["n_train"] == results["n_train"]
+    export = load_experiment("jets_export")
+    with pytest.raises(ValueError, match="choose one training, of .*dips_0"):
+        export.main(export.Config(config.out, tmp_path / "all.zip"))
+    for name in models[1:]:
+        training = config.out / "trainings" / f"{name}_0"
+        exported = export.Config(training, tmp_path / f"{name}.zip", n_jets=20, repeats=1)
+        assert export.main(exported)["difference_discriminant"] < 1e-5
 
 
 @pytest.mark.parametrize("z_jets", [0, pytest.param(440, marks=pytest.mark.slow)])

@@ -174,7 +174,8 @@ def _do(
         if function is not None:
             (place / "function.pickle").write_bytes(_pickled(function))
         if inputs is not None:
-            np.savez(place / "inputs.npz", **{k: np.asarray(x) for k, x in inputs.items()})
+            named: Any = {name: np.asarray(x) for name, x in inputs.items()}
+            np.savez(place / "inputs.npz", **named)
         kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "XLA_FLAGS")}
         done = subprocess.run(
             [str(python), "-W", "ignore", "-m", "hepjax.io.onnx_job", str(place)],

@@ -44,9 +44,42 @@ def convert(job: Job, folder: Path) -> dict[str, Any]:
         input_names=list(shapes),
         output_names=list(plain.outputs),
     )
+    tidy(model.graph)
     onnx.helper.set_model_props(model, job["meta"])
     onnx.save(model, job["file"])
     return {"nodes": len(model.graph.node)}
+
+
+def tidy(graph: Any) -> None:
+    """Merge what a graph says twice, constants and nodes, and drop the shapes that a runtime finds
+    by itself.
+    """
+    del graph.value_info[:]
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return  # a loop, which may use any name
+    outputs = {x.name for x in graph.output}
+    known: dict[bytes, list[str]] = {}
+    other_name: dict[str, str] = {}
+    fresh = type(graph)()
+    for constant in graph.initializer:
+        name, constant.name = constant.name, ""
+        first = known.setdefault(constant.SerializeToString(), [name])
+        other_name[name], constant.name = first[0], name
+        if first[0] == name:
+            fresh.initializer.append(constant)
+    for node in graph.node:
+        node.input[:] = [other_name.get(name, name) for name in node.input]
+        names = list(node.output)
+        node.output[:], node.name = [], ""
+        what = node.SerializeToString()
+        node.output[:] = names
+        if outputs & set(names) or known.setdefault(what, names) is names:
+            fresh.node.append(node)
+        else:
+            other_name.update(zip(names, known[what]))
+    for field in ("initializer", "node"):
+        graph.ClearField(field)
+        getattr(graph, field).extend(getattr(fresh, field))
 
 
 def describe(job: Job, folder: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _apply(equation: Any, arrays: list[Any]) -> Sequence[Any]:
         inner = params[CALLS[name]]
         return _replay(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), arrays)
     if name == "pad":
-        return [_pad(*arrays, params["padding_config"])]
+        return [_pad(arrays[0], arrays[1], params["padding_config"])]
     if name == "bitcast_convert_type" and params["new_dtype"] == np.int32:
         return [Bits(arrays[0])]
     if any(isinstance(x, Bits) for x in arrays):
