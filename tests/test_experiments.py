@@ -286,7 +286,7 @@ def test_jets_flavour(load_experiment, tmp_path, monkeypatch, models):
     assert {p: p.stat().st_mtime for p in before} == before
     assert again["n_train"] == results["n_train"]
     export = load_experiment("jets_export")
-    with pytest.raises(ValueError, match="choose one training, of .*dips_0"):
+    with pytest.raises(ValueError, match=r"choose one training, of .*dips_0"):
         export.main(export.Config(config.out, tmp_path / "all.zip"))
     for name in models[1:]:
         training = config.out / "trainings" / f"{name}_0"

@@ -2,13 +2,14 @@
 
 import importlib
 import json
+import subprocess
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hepjax.io import onnx_job
+from hepjax.io import onnx, onnx_job
 
 
 class Session:
@@ -63,3 +64,43 @@ def test_each_repeat_is_timed(job):
 def test_an_unknown_action(job):
     with pytest.raises(KeyError):
         job(action="fly")
+
+
+TWICE = """
+import numpy as np, onnx, onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from hepjax.io import onnx_job
+
+numbers = {"a": 2, "b": 2, "c": 5}
+constants = [numpy_helper.from_array(np.full(3, x, np.float32), k) for k, x in numbers.items()]
+nodes = [
+    helper.make_node("Mul", ["x", "a"], ["p"]),
+    helper.make_node("Mul", ["x", "b"], ["q"]),  # the same
+    helper.make_node("Mul", ["x", "c"], ["r"]),
+    helper.make_node("Add", ["p", "q"], ["s"]),
+    helper.make_node("Mul", ["x", "b"], ["same"]),  # the same, but an output
+    helper.make_node("Sub", ["s", "r"], ["y"]),
+]
+value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["event", 3])
+graph = helper.make_graph(
+    nodes, "g", [value("x")], [value("y"), value("same")], constants, value_info=[value("p")]
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+def run():
+    onnx.checker.check_model(model)
+    x = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, x)
+before = run()
+onnx_job.tidy(model.graph)
+assert all(np.array_equal(a, b) for a, b in zip(before, run()))
+print(len(model.graph.node), len(model.graph.initializer), len(model.graph.value_info))
+"""
+
+
+def test_what_is_said_twice_is_merged_and_outputs_stay(onnx_folder):
+    root = Path(onnx_job.__file__).parents[2]
+    environment = {"PATH": "", "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [onnx.environment(), "-c", TWICE], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["5", "2", "0"], done.stderr
