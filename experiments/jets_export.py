@@ -80,7 +80,7 @@ def main(config: Config) -> dict[str, Any]:
     with plot.figure(run.path / "plots" / "differences") as ax:
         edges = np.geomspace(1e-9, 1e-3, 49)
         for name, x in differences.items():
-            ax.hist(np.maximum(x, 1e-9), edges, histtype="step", label=name)
+            ax.hist(np.maximum(x, 2e-9), edges, histtype="step", label=name)
         ax.axvline(config.tolerance, color="grey", linestyle="--")
         ax.set(xscale="log", yscale="log", xlabel="Difference from JAX", ylabel="Numbers")
         ax.legend()
