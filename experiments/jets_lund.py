@@ -8,7 +8,7 @@ Expected: the bias of the efficiency falls several times, pulls have mean 0 and 
 Data are Pythia jets with another shower. Their Lund planes are measured on W jets, in data and in
 simulation; the ratio weighs simulated tops, emission by emission, and the efficiency of a tagger
 that was trained on simulation is compared with the one that data have. Training, control and signal
-jets are disjoint, and so are the trials.
+jets are disjoint, and so are the trials of one shower; those of another share simulated jets.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Config:
     seed: int = 0  # of the network, its training and the resamplings
     data_seed: int = 100  # of the first generated sample, the others follow
     n_trials: int = 8  # of each shower
-    n_jets: int = 4000  # control jets a trial, and signal jets, of data and of simulation
+    n_jets: int = 6000  # control jets a trial, and signal jets, of data and of simulation
     n_train: int = 24_000  # tops and QCD jets for the tagger
     n_epochs: int = 4
     efficiencies: tuple[int, ...] = (30, 50, 70, 90)  # percent of simulated tops

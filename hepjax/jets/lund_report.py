@@ -48,12 +48,14 @@ class Trial(NamedTuple):
     """One independent comparison.
 
     shower: name of the data's; points: cut -> Point of all jets; in_pt: cut -> Point a bin of pt;
-    ratio: of the planes of control jets; scores: [jet] of data and simulation, with its weights.
+    control: cut -> Point of the control jets, which data show too; ratio: of the planes of control
+    jets; scores: [jet] of data and simulation, with its weights.
     """
 
     shower: str
     points: dict[str, Point]
     in_pt: dict[str, list[Point]]
+    control: dict[str, Point]
     ratio: lund.Ratio
     scores: tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -77,29 +79,35 @@ def trial(
     """Correct the simulated signal and compare it with that of data.
 
     control, signal: jets of data and of simulation; cuts: name -> least score; pt_edges: [bin + 1].
-    What control jets of data and corrected simulation differ by enters as a source of its own.
     """
-    data, simulation = signal
     planes = control[0].planes, control[1].planes
-    weights = reweighting.weigh(*planes, simulation.planes, seed=seed)
-    ratio = lund.ratio(*(p[0, "kt"] for p in planes), seed=seed)
+    weights = reweighting.weigh(*planes, signal[1].planes, seed=seed)
+    ratio = lund.ratio(planes[0][0, "kt"], planes[1][0, "kt"], seed=seed)
     own = reweighting.Weights(*reweighting.weights(ratio, planes[1][0, "kt"]), {})
-    points, in_pt = {}, {}
+    points, in_pt, tested = {}, {}, {}
     for name, cut in cuts.items():
-        left = reweighting.residual(own, control[1].score >= cut, control[0].score >= cut)
+        points[name] = _point(weights, *signal, cut)
+        bins = itertools.pairwise(pt_edges)
+        in_pt[name] = [_point(weights, *signal, cut, *pair) for pair in bins]
+        tested[name] = _point(own, *control, cut)
+    scores = signal[0].score, signal[1].score, weights.nominal
+    return Trial(shower, points, in_pt, tested, ratio, scores)
 
-        def point(low: float, high: float, cut: float = cut, left: float = left) -> Point:
-            here, there = ((s.pt >= low) & (s.pt < high) for s in (simulation, data))
-            passed = simulation.score >= cut
-            first = reweighting.efficiency(weights, passed, here)
-            found = reweighting.efficiency(weights, passed, here, control=left * first.corrected)
-            share = float((data.score[there] >= cut).mean())
-            error = float(np.sqrt(share * (1 - share) / there.sum()))
-            return Point(found, Value(share, error))
 
-        points[name] = point(-np.inf, np.inf)
-        in_pt[name] = [point(*pair) for pair in itertools.pairwise(pt_edges)]
-    return Trial(shower, points, in_pt, ratio, (data.score, simulation.score, weights.nominal))
+def _point(
+    weights: reweighting.Weights,
+    data: Sample,
+    simulation: Sample,
+    cut: float,
+    low: float = -np.inf,
+    high: float = np.inf,
+) -> Point:
+    """Efficiencies of jets with a pt from low to high."""
+    here, there = ((s.pt >= low) & (s.pt < high) for s in (simulation, data))
+    found = reweighting.efficiency(weights, simulation.score >= cut, here)
+    share = float((data.score[there] >= cut).mean())
+    error = float(np.sqrt(share * (1 - share) / there.sum()))
+    return Point(found, Value(share, error))
 
 
 def pull(point: Point) -> float:
@@ -109,8 +117,9 @@ def pull(point: Point) -> float:
 
 def summary(trials: Sequence[Trial]) -> dict[str, Any]:
     """Give {shower}_{cut}_: true, plain_bias and corrected_bias with the error of a mean over
-    trials, and the mean stated uncertainty; pulls of all showers with mean, width and number for
-    each cut; and over all cuts the shares within one and two uncertainties.
+    trials, the same of control jets, and the mean stated uncertainty by source; pulls of all
+    showers with mean, width and number for each cut; and over all cuts the shares within one and
+    two uncertainties.
     """
     results: dict[str, Any] = {"n_trials": len(trials)}
     for shower in dict.fromkeys(t.shower for t in trials):
@@ -121,7 +130,12 @@ def summary(trials: Sequence[Trial]) -> dict[str, Any]:
             for name in ("plain", "corrected"):
                 bias = np.array([getattr(p.found, name) - p.true.value for p in chosen])
                 results |= _mean(f"{key}_{name}_bias", bias)
-            results[f"{key}_uncertainty"] = float(np.mean([p.found.total for p in chosen]))
+                tested = [t.control[cut] for t in trials if t.shower == shower]
+                left = np.array([getattr(p.found, name) - p.true.value for p in tested])
+                results |= _mean(f"{key}_control_{name}_bias", left)
+            for name, key_of in (("total", ""), ("statistical", "_statistical")):
+                stated = float(np.mean([getattr(p.found, name) for p in chosen]))
+                results[f"{key}_uncertainty{key_of}"] = stated
             for source in chosen[0].found.shifts:
                 shift = np.mean([p.found.shifts[source] for p in chosen])
                 results[f"{key}_uncertainty_{source}"] = float(shift)
@@ -168,12 +182,12 @@ def draw(folder: Path, trials: Sequence[Trial], pt_edges: np.ndarray, about: str
             _ratio(ax, chosen[0].ratio)
             plot.sample(ax, said)
         data, simulation, weight = (np.concatenate(x) for x in zip(*(t.scores for t in chosen)))
-        edges = np.quantile(data, [0.002, 0.998])
+        low, high = np.quantile(data, [0.002, 0.998])
         with plot.figure_with_ratio(folder / f"score_{shower}") as (ax, below):
             plot.compare(
                 ax,
                 {"data": data, "simulation": simulation, "corrected": simulation},
-                np.linspace(*edges, 25),
+                np.linspace(low, high, 25),
                 quantity="Score of tops",
                 weights={"corrected": weight},
                 ratio_ax=below,

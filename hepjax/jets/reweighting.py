@@ -5,8 +5,8 @@ product of the ratios over the emissions of its prongs, so a tagger that looks a
 corrected without knowing how it works (as CMS does, arXiv:2507.07775). Were emissions independent,
 that would be exact. They are not quite, nor are the prongs of a top those of the W on which the
 ratio was measured; so `weigh` keeps weights from other choices beside the nominal ones, and
-`efficiency` states how far each moves the result. `residual` tests the correction on the control
-jets themselves, `pulls` on jets whose truth is known.
+`efficiency` states how far each moves the result. `pulls` puts that to the test on jets whose truth
+is known.
 
 >>> replicas, varied = np.array([[0.4, 1.6], [0.6, 1.4]]), {"bins": np.array([[0.6, 1.4]])}
 >>> found = efficiency(Weights(np.array([0.5, 1.5]), replicas, varied), [True, False])
@@ -91,6 +91,7 @@ def draw(p4: np.ndarray, offsets: np.ndarray, n_prongs: int, *, control: bool = 
     ratios are measured, always with as many prongs as quarks.
     """
     choices = [NOMINAL, *(c for several in SOURCES.values() for c in several)]
+    wanted: set[tuple[int, lund.Algorithm]]
     wanted = {(0 if control else c.extra, c.algorithm) for c in choices}
     return {(k, name): lund.plane(p4, offsets, n_prongs + k, name) for k, name in sorted(wanted)}
 
@@ -106,8 +107,8 @@ def weigh(
     """Measure the ratios on control jets of data and simulation, and weigh the jets of signal."""
 
     def one(choice: Choice, n: int) -> tuple[np.ndarray, np.ndarray]:
-        control, extra = (0, choice.algorithm), (choice.extra, choice.algorithm)
-        planes = [data[control], simulation[control], signal[extra]]
+        name, extra = choice.algorithm, choice.extra
+        planes = [data[0, name], simulation[0, name], signal[extra, name]]
         if not choice.leaves:
             planes = [lund.primary(plane) for plane in planes]
         found = lund.ratio(*planes[:2], choice.bins, n_replicas=n, seed=seed)
@@ -138,13 +139,11 @@ def weights(
     return of(found.value, found.scale), np.stack([of(*pair) for pair in zip(*found.replicas)])
 
 
-def efficiency(
-    weights: Weights, passed: ArrayLike, rows: np.ndarray | None = None, **further: float
-) -> Correction:
+def efficiency(weights: Weights, passed: ArrayLike, rows: np.ndarray | None = None) -> Correction:
     """Correct the share of simulated jets that pass a cut.
 
-    passed: [jet] bool; rows: [jet] bool, of which jets, all if None; further: shifts from other
-    sources by name. Raises ValueError where passed has another length, or rows picks nothing.
+    passed: [jet] bool; rows: [jet] bool, of which jets, all if None. Raises ValueError where passed
+    has another length, or rows picks nothing.
     """
     p = counting.read("passed", passed, len(weights.nominal))
     some = np.ones(len(p), bool) if rows is None else np.asarray(rows, bool)
@@ -162,21 +161,9 @@ def efficiency(
     shifts = {
         name: float(np.abs(share(np.atleast_2d(several)) - corrected).max())
         for name, several in weights.varied.items()
-    } | further
+    }
     total = float(np.sqrt(statistical**2 + sum(x**2 for x in shifts.values())))
     return Correction(float(p.mean()), corrected, statistical, shifts, total)
-
-
-def residual(weights: Weights, passed: ArrayLike, data_passed: ArrayLike) -> float:
-    """Tell how far corrected control jets stay from data, in terms of the efficiency.
-
-    weights: of simulated control jets; passed, data_passed: [jet] bool of simulation and data. What
-    both samples' statistics explain is taken off, so that an agreement within errors gives 0.
-    """
-    found, true = efficiency(weights, passed), np.asarray(data_passed, float)
-    own = counting.efficiency_error(true.mean(), true.sum(), len(true), len(true))
-    beyond = (found.corrected - true.mean()) ** 2 - found.statistical**2 - own**2
-    return float(np.sqrt(max(beyond, 0.0)) / max(found.corrected, 1e-9))
 
 
 def pulls(found: Sequence[Correction], true: Sequence[counting.Value]) -> np.ndarray:
