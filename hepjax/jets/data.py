@@ -239,6 +239,22 @@ def join(samples: Sequence[RaggedJets]) -> RaggedJets:
     )
 
 
+def lose(jets: RaggedJets, share: float, seed: int) -> RaggedJets:
+    """Lose particles at random, as a detector does that is worse than its simulation.
+
+    share: probability for each particle, below 1; the first of a jet stays, and the jet's own
+    momentum. Raises ValueError for another share.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share: found {share}, expected a number from 0 to below 1")
+    values, offsets = jets.particles
+    kept = batch.generator(seed).random(offsets[-1]) >= share
+    kept[offsets[:-1][batch.lengths(jets.particles) > 0]] = True
+    fewer = type(values)(*(column[kept] for column in values))
+    ends = np.concatenate([[0], np.cumsum(kept)])[offsets]
+    return jets._replace(particles=batch.Ragged(fewer, ends.astype(np.int64)))
+
+
 def select(jets: RaggedJets, classes: Sequence[str]) -> RaggedJets:
     """Keep the jets of some classes and number these anew, in the order given.
 

@@ -3,7 +3,8 @@
 `fixed` finds the cut that keeps a share of the signal, `flat` one cut a bin of pT (or anything
 else) that keeps the same share in each, which takes the slope of the efficiency out of an analysis;
 `passes` applies either. `measure` compares the efficiency of the same cut in two samples, data and
-simulation, and gives a table of scale factors with statistical errors for `io.scale_factors`.
+simulation, and gives a table of scale factors with statistical errors for `io.scale_factors`,
+`efficiencies` that of one of them.
 
 >>> score, label = np.linspace(0, 1, 11), np.ones(11)
 >>> point = fixed(score, label, 0.5)
@@ -125,6 +126,24 @@ def measure(
     return scale_factors.Table(
         name, points, flavours, *edges, value, value + shift, np.maximum(value - shift, 0)
     )
+
+
+def efficiencies(
+    name: str,
+    jets: Mapping[int, Jets],
+    pt_edges: Sequence[float],
+    eta_edges: Sequence[float],
+) -> scale_factors.Table:
+    """Measure efficiencies in bins of pT and abs(eta), up and down by their statistical errors.
+
+    Arguments as in `measure`, of one sample; `scale_factors.weight` asks for those of simulation.
+    """
+    points = tuple(next(iter(jets.values())).passed)
+    edges = np.asarray(pt_edges, float), np.asarray(eta_edges, float)
+    found = [[_efficiency(x, point, edges) for x in jets.values()] for point in points]
+    value, error = (np.array([[f[k] for f in row] for row in found]) for k in (0, 1))
+    up, down = np.minimum(value + error, 1), np.maximum(value - error, 0)
+    return scale_factors.Table(name, points, tuple(jets), *edges, value, up, down)
 
 
 def _signal(

@@ -193,3 +193,18 @@ def test_samples_are_joined_with_events_apart(toy_columns):
     )
     with pytest.raises(ValueError, match="classes"):
         data.join([first, second._replace(classes=("a",))])
+
+
+def test_lost_particles_are_a_share_and_jets_stay(toy_columns):
+    jets = data.from_columns(toy_columns(n=300, seed=5)[0])
+    fewer = data.lose(jets, 0.3, seed=1)
+    count, left = (batch.lengths(x.particles) for x in (jets, fewer))
+    assert (left >= 1).all()
+    share = 1 - (left - 1).sum() / (count - 1).sum()
+    assert share == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / count.sum()))
+    assert len(fewer.particles.values.p4) == fewer.particles.offsets[-1]
+    np.testing.assert_array_equal(fewer.p4, jets.p4)
+    same = data.lose(jets, 0.0, seed=1)
+    np.testing.assert_array_equal(same.particles.values.p4, jets.particles.values.p4)
+    with pytest.raises(ValueError, match="share: found 1"):
+        data.lose(jets, 1.0, seed=1)
