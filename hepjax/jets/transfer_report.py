@@ -105,6 +105,7 @@ def _calibration(
                 label=f"{when} scaling by {heat.value:.3f}: {100 * error.value:.2f} %",
             )
         ax.set(xlabel="Probability of the chosen class", ylabel="Share that is right")
+        ax.set(xlim=(0, 1), ylim=(0, 1.05))
         ax.legend(loc="upper left")
     return found
 
@@ -165,11 +166,13 @@ def _curves(folder: Path, results: Mapping[str, Any], logits: Logits) -> None:
                     for end in ("", "_error")
                 )
                 value = 1 - value if key == "auc" else value
+                limit = np.array([results.get(f"{start}_{x}_{key}_is_lower_limit", 0) for x in n])
                 shift = 1.04 ** (i - (len(starts) - 1) / 2)  # points do not cover each other
                 ax.errorbar(
                     n * shift,
                     value,
-                    error,
+                    np.where(limit, 0.5 * value, error),
+                    lolims=limit.astype(bool),  # an arrow up
                     label=STARTS[start],
                     color="k",
                     capsize=3,

@@ -89,6 +89,7 @@ def test_a_frozen_network_learns_with_its_head_alone(fit, teacher):
             np.testing.assert_allclose(new, old, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 def test_statistics_that_are_known_move_on_from_where_they_are(fit, teacher, fresh):
     """Shifted by 10 they come back slowly; of a fresh network the first batch replaces them."""
     far = jax.tree.map(lambda x: x + 10, teacher[0].variables["batch_stats"])
@@ -104,6 +105,7 @@ def test_statistics_that_are_known_move_on_from_where_they_are(fit, teacher, fre
     assert np.abs(at["known"] - home).min() > 5
 
 
+@pytest.mark.slow
 def test_a_slow_backbone_moves_less(fit, teacher):
     def moved(factor):
         after = fit(teacher[0], Plan(1, 1e-3, factor), known=True)[0].variables

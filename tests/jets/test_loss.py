@@ -84,6 +84,18 @@ def test_step_moves_statistics_and_average(jets, variables):
     )
 
 
+def test_statistics_that_are_known_are_not_replaced_by_the_first_batch(jets, variables):
+    batch = batches.padded(jets, np.arange(40), 32)
+    stats = jax.tree.map(lambda x: x + 10, variables["batch_stats"])
+    extra = loss.start({**variables, "batch_stats": stats})
+    sums = loss.classification(NETWORK).sums(variables["params"], batch, None)
+    x = np.asarray(data.inputs(batch).features)[batch.mask]
+    for known, momentum, share in ((True, 0.1, 0.1), (True, 0.0, 0.0), (False, 0.1, 1.0)):
+        after_step = loss.update(0.9, momentum, known=known)
+        mean = after_step(extra, variables["params"], sums)["batch_stats"]["norm"]["mean"]
+        np.testing.assert_allclose(mean, 10 + share * (x.mean(0) - 10), rtol=1e-3, atol=1e-4)
+
+
 def test_renormalised_training_sees_what_evaluation_sees(jets, variables):
     """With the statistics of the whole sample, batches of short and of long jets alike."""
     whole = data.inputs(batches.padded(jets, np.arange(len(jets.label)), 32))
