@@ -12,7 +12,7 @@ needs_pythia = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "fastjet")),
     reason="pythia8mc and fastjet come with the extra `generators`",
 )
-N_JETS = 105
+N_JETS = 145
 MASS = {"Hbb": 125, "Hcc": 125, "Hgg": 125, "H4q": 125, "Zqq": 91.2, "Wqq": 80.4, "Tbqq": 172.5}
 
 
@@ -20,7 +20,7 @@ MASS = {"Hbb": 125, "Hcc": 125, "Hgg": 125, "H4q": 125, "Zqq": 91.2, "Wqq": 80.4
 def columns():
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
-    return generator.ten_class_sample(N_JETS, 2, workers=1, progress=False, regions_per_task=14)
+    return generator.ten_class_sample(N_JETS, 2, workers=1, progress=False, regions_per_task=20)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_processes_are_the_classes():
 def test_the_sample_is_balanced_and_in_the_phase_space(columns, jets):
     root.validate(columns)
     count = np.bincount(jets.label)
-    np.testing.assert_array_equal(count, [11] * 5 + [10] * 5)
+    np.testing.assert_array_equal(count, [15] * 5 + [14] * 5)
     assert len(np.unique(jets.label[:50])) > 6  # shuffled
     pt = columns.jets["jet_pt"]
     assert pt.min() >= 500
