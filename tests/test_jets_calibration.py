@@ -32,7 +32,9 @@ def toy_run(tiny_run, tmp_path):
 def test_jets_calibration(load_experiment, toy_run, tmp_path, monkeypatch):
     monkeypatch.setattr(style, "FORMATS", ("png",))
     experiment = load_experiment("jets_calibration")
-    config = experiment.Config(from_run=toy_run, out=tmp_path / "run", lost=0.3, efficiencies=(0.85,))
+    config = experiment.Config(
+        from_run=toy_run, out=tmp_path / "run", lost=0.3, efficiencies=(0.85,)
+    )
     results = experiment.main(config)
     assert results["n_calibration"] + results["n_held_out"] == pytest.approx(2400, abs=30)
     for name in ("before", "after"):

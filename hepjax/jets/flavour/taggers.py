@@ -23,7 +23,7 @@ from hepjax.nn.model import Model
 
 Name = Literal["rnnip", "dips", "dl1", "dl1r", "dl1d", "gn1", "gn1_plain", "gn2", "gn2_plain"]
 Size = Literal["small", "full"]
-NAMES = {
+NAMES: dict[Name, str] = {
     "rnnip": "RNNIP",
     "dips": "DIPS",
     "dl1": "DL1",
@@ -36,7 +36,7 @@ NAMES = {
 }
 """Names of the taggers as plots show them."""
 
-INSIDE = {"dl1r": "rnnip", "dl1d": "dips"}
+INSIDE: dict[Name, Name] = {"dl1r": "rnnip", "dl1d": "dips"}
 """Taggers whose inputs hold the answer of another one."""
 
 

@@ -75,9 +75,8 @@ def performance(
         found.append(group(np.asarray(out.vertex), origin, here.mask, threshold))
         true.append(here.particles.vertex[here.mask])
         jet.append(np.repeat(rows, here.mask.sum(1)))
-    of_sample = metrics.vertex_performance(
-        *(np.concatenate(x) for x in (found, true, jet)), some.label
-    )
+    groups, truth, where = (np.concatenate(x) for x in (found, true, jet))
+    of_sample = metrics.vertex_performance(groups, truth, where, some.label)
     numbers = {}
     for kind, by_class in zip(("efficiency", "fake_rate"), of_sample):
         for name, value in by_class.items():
