@@ -20,8 +20,11 @@ import jax.numpy as jnp
 from hepjax import lorentz
 from hepjax.jets import data, secondary_vertex
 
-N_VERTEX_FEATURES = 9
-N_JET_FEATURES = 6
+VERTEX_FEATURES = (
+    *("deta", "dphi", "log_pt", "log_pt_fraction", "mass", "n_tracks"),
+    *("flight", "significance", "chi2"),
+)
+"""What `vertices` says of each, scaled; long tails go through logarithms or asinh."""
 
 
 def first(x: jax.Array, chosen: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
@@ -50,8 +53,8 @@ def tracks(inputs: data.Inputs, name: str) -> jax.Array:
 def vertices(inputs: data.Inputs, charged: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
     """Find n secondary vertices, the most significant first: features [jet, n, feature] and mask.
 
-    charged: [jet, particle] the tracks. Features are the direction, the momentum and its share, the
-    mass, the tracks, and flight, significance and quality, scaled.
+    charged: [jet, particle] the tracks; features: in the order of VERTEX_FEATURES. No gradient
+    flows.
     """
     p4 = jnp.where(charged[..., None], inputs.p4, jnp.array([1.0, 1, 0, 0]))
     displacement = inputs.displacement

@@ -7,12 +7,22 @@ import pytest
 import toy
 
 from hepjax import batch, parallel, train
-from hepjax.jets import batches, data, loss, particle_flow, particle_transformer, particlenet
+from hepjax.jets import (
+    batches,
+    data,
+    deepak8,
+    deepjet,
+    loss,
+    particle_flow,
+    particle_transformer,
+    particlenet,
+)
 from hepjax.nn import model
 
 N_STEPS = 20
 RATE = 1e3
 PART = {"embed_dims": (8, 16, 8), "pair_dims": (8,), "n_heads": 2, "n_layers": 1}
+BRANCH = deepjet.Branch(4, (4,), 4)
 ARCHITECTURES = {
     "part": lambda axis: particle_transformer.ParticleTransformer(
         2, **PART, n_class_layers=1, dropout=0.0, axis_name=axis
@@ -21,6 +31,10 @@ ARCHITECTURES = {
         2, widths=((8,),), k=4, fc_width=8, axis_name=axis
     ),
     "pfn": lambda axis: particle_flow.small_pfn(2, axis_name=axis),
+    "deepak8": lambda axis: deepak8.small(2, stem=4, stages=((4,), (8,)), hidden=8, axis_name=axis),
+    "deepjet": lambda axis: deepjet.small(
+        2, **dict.fromkeys(("charged", "neutral", "vertices"), BRANCH), hidden=(8,), axis_name=axis
+    ),
 }
 
 
@@ -75,7 +89,7 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
 
 @pytest.mark.parametrize(
     "name",
-    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("part", "particlenet")), "pfn"],
+    [pytest.param(k, marks=() if k == "pfn" else pytest.mark.slow) for k in ARCHITECTURES],
 )
 def test_losses_of_twenty_steps_agree(served, name):
     optimiser = optax.adam(1e-3)
