@@ -11,7 +11,6 @@ from hepjax.jets import (
     batches,
     data,
     deepak8,
-    deepjet,
     loss,
     particle_flow,
     particle_transformer,
@@ -22,7 +21,6 @@ from hepjax.nn import model
 N_STEPS = 20
 RATE = 1e3
 PART = {"embed_dims": (8, 16, 8), "pair_dims": (8,), "n_heads": 2, "n_layers": 1}
-BRANCH = deepjet.Branch(4, (4,), 4)
 ARCHITECTURES = {
     "part": lambda axis: particle_transformer.ParticleTransformer(
         2, **PART, n_class_layers=1, dropout=0.0, axis_name=axis
@@ -32,9 +30,6 @@ ARCHITECTURES = {
     ),
     "pfn": lambda axis: particle_flow.small_pfn(2, axis_name=axis),
     "deepak8": lambda axis: deepak8.small(2, stem=4, stages=((4,), (8,)), hidden=8, axis_name=axis),
-    "deepjet": lambda axis: deepjet.small(
-        2, **dict.fromkeys(("charged", "neutral", "vertices"), BRANCH), hidden=(8,), axis_name=axis
-    ),
 }
 
 
