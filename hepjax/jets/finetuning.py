@@ -61,8 +61,10 @@ def fit(
     has learned before, so that its running statistics count; seed: of the order of jets; budget:
     padded particles a batch; resume: go on from the latest checkpoint. AdamW with one cycle of the
     learning rate. Returns the tagger of least cross-entropy on the validation jets. Raises
-    ValueError for a frozen start that knows nothing.
+    ValueError for a frozen start that knows nothing, and for features that no file can name.
     """
+    if callable(start.features):
+        raise ValueError("start.features is a function, expected 'full' or 'kinematic', to restore")
     if plan.backbone == 0 and not known:
         raise ValueError("plan.backbone is 0 for a start that has learned nothing, expected more")
     serve = {"buckets": start.buckets, "budget": budget}

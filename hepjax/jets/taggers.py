@@ -155,7 +155,7 @@ def start(
     classes: Sequence[str],
     key: jax.Array,
     *,
-    features: data.FeatureSet = "full",
+    features: data.Features = "full",
     buckets: Sequence[int] = batch.BUCKETS,
 ) -> Tagger:
     """Set up a tagger with the parameters that a network of `build` begins with.

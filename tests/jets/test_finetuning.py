@@ -130,6 +130,8 @@ def test_a_training_goes_on_where_it_stopped(fit, teacher, parts):
 def test_nothing_can_be_frozen_that_was_not_learned(fit, fresh):
     with pytest.raises(ValueError, match="backbone is 0 for a start that has learned nothing"):
         fit(fresh, Plan(1, 1e-3, 0.0))
+    with pytest.raises(ValueError, match="features is a function"):
+        fit(fresh._replace(features=data.inputs), Plan(1, 1e-3))
 
 
 def test_the_average_is_over_a_tenth_of_the_steps():
