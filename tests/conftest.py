@@ -118,6 +118,7 @@ def load_experiment():
 
     def load(name: str):
         if name not in loaded:
+            sys.path.append(str((folder / name).parent))  # as Python does for a script
             spec = importlib.util.spec_from_file_location(
                 name.replace("/", "_"), folder / f"{name}.py"
             )

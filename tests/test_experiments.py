@@ -189,9 +189,40 @@ def test_benchmark_of_loading(load_experiment, tiny_file, tmp_path):
     assert (tmp_path / "run" / "plots" / "loading.png").exists()
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "experiments").rglob("*.py")), ids=lambda path: path.stem
-)
+@pytest.fixture(scope="module")
+def against_naive(load_experiment, tiny_file, tmp_path_factory):
+    """The benchmark against the network in plain JAX, tiny, and its run folder."""
+    benchmark = load_experiment("benchmarks/jets_vs_weaver")
+    out = tmp_path_factory.mktemp("benchmark") / "run"
+    tiny = {"n_batches": 1, "n_jets": 8, "repeats": 2, "size": "small", "other": "naive"}
+    config = benchmark.Config(tiny_file, out, rate=1e-3, **tiny)
+    return benchmark, config, benchmark.main(config)
+
+
+def test_benchmark_of_training(against_naive):
+    _, config, results = against_naive
+    assert results["logits_apart"] < 1e-3
+    assert results["loss_apart"] < 1e-3  # after steps, too
+    assert results["memory_ratio_naive_listed"] < results["memory_ratio_naive"] < 0.6
+    assert results["step_ratio_min"] <= results["step_ratio"] <= results["step_ratio_max"]
+    assert results["n_repeats"] == 2
+    assert 0 < results["occupancy"] < 1
+    assert (config.out / "plots" / "seconds.png").exists()
+
+
+def test_benchmark_of_training_on_a_device(against_naive, tmp_path, capsys):
+    benchmark, config, _ = against_naive
+    chosen = {"gpu": True, "gpu_jets": 200, "gpu_steps": 1, "out": tmp_path / "run"}
+    results = benchmark.main(dataclasses.replace(config, **chosen))
+    assert results["jets_per_second"] > 0
+    assert results["share_of_floor"] == pytest.approx(results["jets_per_second"] / 1.52e6)
+    assert capsys.readouterr().out.splitlines()[-1].endswith("of floor")
+
+
+SCRIPTS = [path for path in (ROOT / "experiments").rglob("*.py") if path.name[0] != "_"]
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS), ids=lambda path: path.stem)
 def test_every_experiment_has_a_header_and_takes_out_and_seed(path, load_experiment):
     module = load_experiment(str(path.relative_to(ROOT / "experiments").with_suffix("")))
     for word in ("Paper:", "Command:", "Cost:", "Expected:"):

@@ -3,8 +3,12 @@
 The four features of a pair are the variables in which QCD radiation is simple (arXiv:2202.03772,
 eq. 3): kT = min(pT) Delta R, z = min(pT) / (pTi + pTj), the distance Delta R in rapidity and
 azimuth, and the pair's mass. They are symmetric, so that only the lower triangle of pairs is
-computed, with its diagonal, and `mirror` fills the square. In order: `indices` of the triangle, the
-two ways to compute features of it, and `mirror`.
+computed, with its diagonal, and `mirror` fills the square. In order: `indices` of the triangle,
+`listed` for the real pairs alone, the two ways to compute features of pairs, `spread` from a list
+back to the triangle, and `mirror`.
+
+Of the pairs of a padded batch two thirds are not real, at the occupancy of JetClass. A list of the
+real ones, made on the host and padded to one of sixteen lengths, leaves the others out of all work.
 
 `stable` is for float32: masses from `lorentz.mass_squared`, and 1 - cos theta from unit vectors.
 `weaver` is the formula of the reference code, E^2 - |p|^2 of the sum and ln(1 + 2 pz / (E - pz)) /
@@ -17,8 +21,9 @@ float32, which moves logits by 2e-3. In exact arithmetic the two are equal.
 [-18.421, 5.298, -18.421]
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +31,13 @@ import numpy as np
 
 from hepjax import lorentz
 
-PairFeatures = Callable[[jax.Array], jax.Array]
-"""p4 [jet, particle, 4] -> features [feature, jet, pair], finite where p4 is 0."""
+PairFeatures = Callable[..., jax.Array]
+"""p4 [jet, particle, 4] -> features [feature, jet, pair], finite where p4 is 0; with a list of
+pairs [group, pair] behind p4, the features [feature, group, pair] of those.
+"""
+
+N_LENGTHS = 16
+"""How many lengths a list of pairs can have, so that a step compiles a few times only."""
 
 FLOOR = 1e-8
 """Smallest argument of the logarithms, GeV or GeV^2, as in the reference code."""
@@ -61,7 +71,34 @@ def mask(particles: jax.Array) -> jax.Array:
     return _pick(particles, pairs.i) & _pick(particles, pairs.j)
 
 
-def stable(p4: jax.Array) -> jax.Array:
+def listed(particles: np.ndarray, n_groups: int = 1) -> np.ndarray:
+    """List the real pairs of a batch on the host, [group, pair] int32, behind them -1.
+
+    particles: [jet, particle], which are real; n_groups: shares of the batch with a list each, a
+    multiple of the number of devices. An entry counts the pairs of all jets of its group, padded
+    ones too. The length is the smallest of N_LENGTHS fractions of all pairs that holds every group.
+    Raises ValueError where jets cannot be shared among the groups.
+    """
+    particles = np.asarray(particles, bool)
+    if len(particles) % n_groups:
+        raise ValueError(f"n_groups: {len(particles)} jets cannot be shared among {n_groups}")
+    triangle = indices(particles.shape[1])
+    real = (particles[:, triangle.i] & particles[:, triangle.j]).reshape(n_groups, -1)
+    count = real.sum(1)
+    step = -(-real.shape[1] // N_LENGTHS)
+    length = min(max(1, -(-int(count.max()) // step)) * step, real.shape[1])
+    out = np.full((n_groups, length), -1, np.int32)
+    out[np.arange(length) < count[:, None]] = np.nonzero(real)[1]
+    return out
+
+
+def chosen(real: jax.Array, listed: jax.Array) -> jax.Array:
+    """Tell which entries of a list [group, pair] are real, from real [jet, pair] of all pairs."""
+    flat = real.reshape(len(listed), -1)
+    return (listed >= 0) & _pick(flat, jnp.maximum(listed, 0))
+
+
+def stable(p4: jax.Array, listed: jax.Array | None = None) -> jax.Array:
     """Compute the features [4, jet, pair] of p4 [jet, particle, 4] GeV in a form that holds in
     float32.
     """
@@ -76,9 +113,7 @@ def stable(p4: jax.Array) -> jax.Array:
             *jnp.moveaxis(lorentz.direction(p4), -1, 0),
         ]
     )
-    pairs = indices(p4.shape[1])
-    single = jax.lax.optimization_barrier(single)
-    a, b = _pick(single, pairs.i), _pick(single, pairs.j)
+    a, b = _sides(jax.lax.optimization_barrier(single), listed)
     (pt_a, y_a, phi_a, e_a, p_a, m2_a), (pt_b, y_b, phi_b, e_b, p_b, m2_b) = a[:6], b[:6]
     total = e_a * e_b + p_a * p_b
     light = (m2_a * e_b**2 + m2_b * p_a**2) / jnp.where(total > 0, total, 1)
@@ -87,17 +122,27 @@ def stable(p4: jax.Array) -> jax.Array:
     return _features(pt_a, pt_b, y_a - y_b, lorentz.wrap_phi(phi_a - phi_b), mass_squared)
 
 
-def weaver(p4: jax.Array) -> jax.Array:
+def weaver(p4: jax.Array, listed: jax.Array | None = None) -> jax.Array:
     """Compute the features [4, jet, pair] of p4 [jet, particle, 4] GeV as weaver-core does."""
     e, px, py, pz = jnp.moveaxis(p4, -1, 0)
     height = 0.5 * jnp.log(1 + 2 * pz / jnp.maximum(e - pz, 1e-20))
-    single = jnp.stack([lorentz.pt(p4), height, lorentz.phi(p4), e, px, py, pz])
-    pairs = indices(p4.shape[1])
-    a, b = _pick(single, pairs.i), _pick(single, pairs.j)
+    a, b = _sides(jnp.stack([lorentz.pt(p4), height, lorentz.phi(p4), e, px, py, pz]), listed)
     e, px, py, pz = a[3:] + b[3:]
     mass_squared = e**2 - (px**2 + py**2 + pz**2)
     phi = jnp.mod(a[2] - b[2] + jnp.pi, 2 * jnp.pi) - jnp.pi
     return _features(a[0], b[0], a[1] - b[1], phi, mass_squared)
+
+
+def _sides(single: jax.Array, listed: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Give both particles of each pair, from single [..., jet, particle]."""
+    n = single.shape[-1]
+    pairs = indices(n)
+    if listed is None:
+        return _pick(single, pairs.i), _pick(single, pairs.j)
+    jet, pair = jnp.divmod(jnp.maximum(listed, 0), len(pairs.i))
+    flat = single.reshape(*single.shape[:-2], len(listed), -1)
+    i, j = (jnp.asarray(x)[pair] for x in (pairs.i, pairs.j))
+    return _pick(flat, jet * n + i), _pick(flat, jet * n + j)
 
 
 def _features(
@@ -116,6 +161,30 @@ def _features(
 def _log(x: jax.Array, floor: float) -> jax.Array:
     above = x > floor
     return jnp.where(above, jnp.log(jnp.where(above, x, 1.0)), float(np.log(floor)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def spread(x: jax.Array, listed: jax.Array, n_pairs: int) -> jax.Array:
+    """Bring pairs of a list to their places among n_pairs of each group, 0 elsewhere: [..., group,
+    pair] -> [..., group, n_pairs].
+    """
+    n_groups, length = listed.shape
+    group = jnp.arange(n_groups)[:, None]
+    to = jnp.where(listed < 0, n_pairs, listed)
+    place = jnp.full((n_groups, n_pairs), length, jnp.int32)
+    place = place.at[group, to].set(jnp.arange(length, dtype=jnp.int32), mode="drop")
+    return _pick(jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]), place)
+
+
+def _spread_forward(x: jax.Array, listed: jax.Array, n_pairs: int) -> tuple[jax.Array, jax.Array]:
+    return spread(x, listed, n_pairs), listed
+
+
+def _spread_backward(n_pairs: int, listed: jax.Array, gradient: jax.Array) -> tuple:
+    return jnp.where(listed < 0, 0, _pick(gradient, jnp.maximum(listed, 0))), None
+
+
+spread.defvjp(_spread_forward, _spread_backward)
 
 
 @jax.custom_vjp
@@ -150,7 +219,7 @@ def _n_particles(n_pairs: int) -> int:
     return n
 
 
-def _pick(x: jax.Array, where: np.ndarray) -> jax.Array:
+def _pick(x: jax.Array, where: Any) -> jax.Array:
     """Take x[..., where]; batched, so that the leading axes stay where they are in memory."""
-    index = jnp.broadcast_to(where, (*x.shape[:-1], len(where)))
+    index = jnp.broadcast_to(where, (*x.shape[:-1], where.shape[-1]))
     return jnp.take_along_axis(x, index, -1, mode="promise_in_bounds")

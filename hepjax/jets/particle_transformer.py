@@ -9,9 +9,9 @@ the last blocks. The default is the published size, 2,143,486 parameters for 17 
 classes; `small` is one that trains on two CPU cores. In order: `ParticleTransformer`, its parts
 `Embedding`, `PairEmbedding`, `Block`, `ClassBlock`, and `trim`.
 
-We differ in the default pair features, which hold in float32 (`pairs.stable`), and in
-computing the bias for padded pairs of the lower triangle too, which nobody looks at; statistics are
-over real pairs.
+We differ in the default pair features, which hold in float32 (`pairs.stable`), and, where the
+inputs list no pairs, in computing the bias for padded pairs of the lower triangle too, which nobody
+looks at; statistics are over real pairs.
 
 >>> import jax, jax.numpy as jnp
 >>> from hepjax.jets import data
@@ -90,7 +90,7 @@ class ParticleTransformer(linen.Module):
                 self.dtype,
                 name="pair_embedding",
             )
-            bias = embed(jnp.where(mask[..., None], inputs.p4, 0), mask, train)
+            bias = embed(jnp.where(mask[..., None], inputs.p4, 0), mask, train, inputs.pairs)
         for k in range(self.n_layers):
             block = Block(
                 self.n_heads,
@@ -153,11 +153,17 @@ class PairEmbedding(linen.Module):
     dtype: Any
 
     @linen.compact
-    def __call__(self, p4: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
-        """Embed the pairs of the lower triangle and mirror them."""
+    def __call__(
+        self, p4: jax.Array, mask: jax.Array, train: bool, listed: jax.Array | None = None
+    ) -> jax.Array:
+        """Embed the pairs of the lower triangle, or those listed, and mirror them."""
         n_jets = p4.shape[0]
-        x = self.features(p4)
-        real = pairs.mask(mask).reshape(-1)
+        real = pairs.mask(mask)
+        n_pairs = real.size
+        if listed is not None:
+            real = pairs.chosen(real, listed)
+        real = real.reshape(-1)
+        x = self.features(p4, listed)
         x = x.reshape(x.shape[0], -1)
         first = norm.MaskedBatchNorm(0, self.axis_name, fixed_bias=True, name="norm")
         x = first(x, real, train).astype(self.dtype or x.dtype)
@@ -168,6 +174,9 @@ class PairEmbedding(linen.Module):
             x = kernel.T.astype(x.dtype) @ jnp.where(real, x, 0) + shift.astype(x.dtype)[:, None]
             layer = norm.MaskedBatchNorm(0, self.axis_name, self.dtype, name=f"norm_{k}")
             x = self.activation(layer(x, real, train))
+        if listed is not None:
+            x = x.reshape(x.shape[0], *listed.shape)
+            x = pairs.spread(x, listed, n_pairs // len(listed))
         x = x.reshape(x.shape[0], n_jets, -1)
         return pairs.mirror(jnp.swapaxes(x, 0, 1))
 

@@ -54,7 +54,8 @@ def attention(
     if implementation == "cudnn":
         full = None if mask is None else mask[:, None, None, :]
         bias = None if bias is None else bias.astype(query.dtype)
-        return jax.nn.dot_product_attention(query, key, value, bias, full, implementation="cudnn")
+        out = jax.nn.dot_product_attention(query, key, value, bias, full, implementation="cudnn")
+        return out if mask is None else jnp.where(mask.any(-1)[:, None, None, None], out, 0)
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
     q = q * (1 / math.sqrt(q.shape[-1]))
     if dropout > 0:

@@ -53,3 +53,49 @@ def test_padding_gives_finite_features_and_gradients():
 def test_a_length_that_is_no_triangle():
     with pytest.raises(ValueError, match="found 11"):
         pairs.mirror(np.zeros((1, 11)))
+
+
+MASK = np.arange(8) < np.array([[8], [3], [0], [5]])
+
+
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_a_list_holds_each_real_pair_once(n_groups):
+    found = pairs.listed(MASK, n_groups)
+    real = np.asarray(pairs.mask(MASK)).reshape(n_groups, -1)
+    assert found.shape[0] == n_groups
+    assert found.shape[1] % -(-real.shape[1] // pairs.N_LENGTHS) == 0
+    for row, expected in zip(found, real):
+        np.testing.assert_array_equal(row[row >= 0], np.flatnonzero(expected))
+    kept = np.asarray(pairs.chosen(real.reshape(4, -1), found))
+    np.testing.assert_array_equal(kept, found >= 0)
+    with pytest.raises(ValueError, match="shared among 3"):
+        pairs.listed(MASK, 3)
+
+
+@pytest.mark.parametrize("features", [pairs.stable, pairs.weaver])
+def test_features_of_a_list_are_those_of_all_pairs(features):
+    p4 = np.where(MASK[..., None], collinear(), 0).astype(np.float32)
+    found = pairs.listed(MASK, 2)
+    of_all = np.asarray(jax.jit(features)(p4)).reshape(4, 2, -1)
+    of_list = np.asarray(jax.jit(features)(p4, found))
+    for group in range(2):
+        real = found[group] >= 0
+        expected = of_all[:, group, found[group][real]]
+        np.testing.assert_allclose(of_list[:, group, real], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_list_is_spread_and_its_gradient_gathered():
+    found = pairs.listed(MASK, 2)
+    x = np.random.default_rng(0).normal(size=(3, *found.shape)).astype(np.float32)
+    x[:, found < 0] = np.nan
+    n_pairs = 2 * 36
+    placed = np.asarray(pairs.spread(x, found, n_pairs))
+    real = np.asarray(pairs.mask(MASK)).reshape(2, n_pairs)
+    assert np.all(placed[:, ~real] == 0)
+    for group in range(2):
+        expected = x[:, group, found[group] >= 0]
+        np.testing.assert_array_equal(placed[:, group, real[group]], expected)
+    weight = np.random.default_rng(1).normal(size=placed.shape).astype(np.float32)
+    slope = jax.grad(lambda x: (pairs.spread(x, found, n_pairs) * weight).sum())(np.nan_to_num(x))
+    back = np.asarray(pairs.spread(slope, found, n_pairs))
+    np.testing.assert_array_equal(back, weight * real)

@@ -132,6 +132,60 @@ def test_biases_that_a_norm_takes_out_have_no_gradient():
     assert np.any(slopes["norm"]["scale"] != 0)
 
 
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_a_list_of_real_pairs_changes_nothing(n_groups):
+    """Neither the logits of training, nor slopes, nor the sums of batch norm."""
+    net = model.from_linen(TAGGERS["part"])
+    jets = data.from_columns(toy.jets(n=12)[0])
+    padded = batches.padded(jets, np.array([-1, *range(7)]), 24)
+    inputs = [
+        data.inputs(padded._replace(pairs=listed))
+        for listed in (None, pairs.listed(padded.mask, n_groups))
+    ]
+    assert inputs[1].pairs.size < 0.8 * 8 * 300
+    params = jax.jit(net.init)(jax.random.key(0), inputs[0])["params"]
+
+    @jax.jit
+    def everything(params, inputs):
+        def loss(params):
+            out, sums = net.apply_train({"params": params}, inputs)
+            return (out**2).sum(), (out[1:], sums)
+
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    both = [jax.tree.leaves(everything(params, given)[1:]) for given in inputs]
+    outs = [everything(params, given)[0][1] for given in inputs]
+    for a, b in zip(*map(jax.tree.leaves, outs)):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+    for a, b in zip(*both):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_kinematics_stay_in_float32_beside_bfloat16():
+    """Pair features and norms are wide; only products are narrow, and logits come out wide."""
+    seen = []
+
+    def features(p4, listed=None):
+        seen.append(p4.dtype)
+        return pairs.stable(p4, listed)
+
+    options = {**TINY, "n_class_layers": 1, "dropout": 0.0, "pair_features": features}
+    nets = [
+        model.from_linen(particle_transformer.ParticleTransformer(2, **options, dtype=dtype))
+        for dtype in (None, jnp.bfloat16)
+    ]
+    jets = data.from_columns(toy.jets(n=8)[0])
+    inputs = data.inputs(batches.padded(jets, np.arange(8), 24))
+    variables = jax.jit(nets[0].init)(jax.random.key(0), inputs)
+    wide, narrow = (jax.jit(net.apply)(variables, inputs) for net in nets)
+    assert set(seen) == {jnp.float32.dtype}
+    assert narrow.dtype == jnp.float32
+    assert 0 < np.abs(wide - narrow).max() < 0.05 * np.abs(wide).max()
+    text = jax.jit(nets[1].apply).lower(variables, inputs).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert sum("bf16" in line for line in products) >= 8
+
+
 def test_energy_flow_is_infrared_and_collinear_safe():
     net = model.from_linen(TAGGERS["efn"])
     jets = data.from_columns(toy.jets(n=4)[0])
