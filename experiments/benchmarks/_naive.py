@@ -76,7 +76,8 @@ def logits(variables: Any, inputs: Any) -> jax.Array:
     for name in sorted(k for k in p["embedding"] if k.startswith("dense")):
         x = gelu(dense(p["embedding"][name], x))
     x = jnp.where(mask[..., None], x, 0)
-    pair, both = p["pair_embedding"], mask[:, :, None] & mask[:, None]
+    pair = p["pair_embedding"]
+    both = jnp.tril(mask[:, :, None] & mask[:, None])  # statistics count each pair once
     u = batch_norm(pair["norm"], pair_features(inputs.p4), both)
     for k in range(sum(name.startswith("kernel") for name in pair)):
         u = u @ pair[f"kernel_{k}"] + pair[f"bias_{k}"]

@@ -1,6 +1,7 @@
 """The two sides of jets_vs_weaver.py, each a function ask(what, index) -> (CPU seconds, value).
 
-"forward" gives the logits of a batch by its own statistics, "train" makes a step (forward,
+"forward" gives the logits of a batch by its own statistics (weaver also answers "evaluate", by the
+running ones), "train" makes a step (forward,
 backward, AdamW, running statistics) and gives the loss before it. `in_jax` is a network here;
 `weaver` starts `_weaver.py` in an environment of its own, made where it is missing.
 """
@@ -136,7 +137,7 @@ def weaver(cache: Path, folder: Path, drawn: list, rate: float, seed: int) -> tu
         print(what, index, file=sent, flush=True)
         seconds, value = answers.readline().split()
         logits = folder / f"logits_{index}.npy"
-        return float(seconds), np.load(logits) if what == "forward" else float(value)
+        return float(seconds), float(value) if what == "train" else np.load(logits)
 
     with np.load(folder / "weights.npz") as file:
         kept = [name for name in file.files if not name.endswith("num_batches_tracked")]

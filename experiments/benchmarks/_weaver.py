@@ -2,8 +2,8 @@
 
 Reads the batches of a folder, writes weights.npz with the state dict it starts from, says "ready",
 and then answers each line "what index" on its standard input with "CPU-seconds value": forward and
-train use the statistics of the batch; train is forward, backward and AdamW, its value the loss; a
-logits_INDEX.npy holds what the last forward gave.
+train use the statistics of the batch, evaluate the running ones; train is forward, backward and
+AdamW, its value the loss; logits_INDEX.npy holds what the last of the others gave.
 """
 
 import logging
@@ -47,11 +47,12 @@ def main() -> None:
     for line in sys.stdin:
         what, index = line.split()
         batch = batches[int(index)]
+        net.train(what != "evaluate")
         with torch.set_grad_enabled(what == "train"):
             start = time.process_time()
             out = (train if what == "train" else forward)(batch)
             seconds = time.process_time() - start
-        if what == "forward":
+        if what != "train":
             np.save(FOLDER / f"logits_{index}.npy", out.numpy())
         print(seconds, float(out.mean()), flush=True)
 

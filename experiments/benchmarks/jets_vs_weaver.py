@@ -91,8 +91,10 @@ def compare(config: Config, run: runs.Run) -> dict[str, Any]:
         folder = run.path / "weaver"
         theirs, weights = _sides.weaver(config.cache, folder, drawn, config.rate, config.seed)
         variables = weaver_weights.particle_transformer(weights, template)
+        logits = jax.jit(network.apply)(variables, drawn[0][0])
+        evaluated = float(np.abs(logits - theirs("evaluate", 0)[1]).max())
     else:
-        variables = jax.jit(network.init)(jax.random.key(config.seed), drawn[0][0])
+        evaluated, variables = None, jax.jit(network.init)(jax.random.key(0), drawn[0][0])
         theirs = _sides.in_jax(ways["naive"], variables, drawn, config.rate)
     ours = _sides.in_jax(ways["ours"], variables, drawn, config.rate)
     seconds: dict[str, list] = {"forward": [], "train": []}
@@ -107,7 +109,8 @@ def compare(config: Config, run: runs.Run) -> dict[str, Any]:
     real, padded, n_pairs = np.sum(occupied, 0)
     results = summary("step", seconds["train"]) | summary("forward", seconds["forward"])
     results |= _sides.memory(network, ways, drawn[0][0]) | {
-        "logits_apart": max(apart["forward"][: len(drawn)]),  # before the first step
+        "logits_apart": evaluated,  # by running statistics: in training, weaver's count padding
+        "forward_apart": apart["forward"][0],
         "loss_apart": max(apart["train"]),
         "n_particles": float(real / (config.n_batches * config.n_jets)),
         "longest": [x.mask.shape[1] for x, _ in drawn],
