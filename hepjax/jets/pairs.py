@@ -21,7 +21,6 @@ float32, which moves logits by 2e-3. In exact arithmetic the two are equal.
 [-18.421, 5.298, -18.421]
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -163,7 +162,6 @@ def _log(x: jax.Array, floor: float) -> jax.Array:
     return jnp.where(above, jnp.log(jnp.where(above, x, 1.0)), float(np.log(floor)))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def spread(x: jax.Array, listed: jax.Array, n_pairs: int) -> jax.Array:
     """Bring pairs of a list to their places among n_pairs of each group, 0 elsewhere: [..., group,
     pair] -> [..., group, n_pairs].
@@ -173,18 +171,23 @@ def spread(x: jax.Array, listed: jax.Array, n_pairs: int) -> jax.Array:
     to = jnp.where(listed < 0, n_pairs, listed)
     place = jnp.full((n_groups, n_pairs), length, jnp.int32)
     place = place.at[group, to].set(jnp.arange(length, dtype=jnp.int32), mode="drop")
+    return _spread(x, listed, place)
+
+
+@jax.custom_vjp
+def _spread(x: jax.Array, listed: jax.Array, place: jax.Array) -> jax.Array:
     return _pick(jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]), place)
 
 
-def _spread_forward(x: jax.Array, listed: jax.Array, n_pairs: int) -> tuple[jax.Array, jax.Array]:
-    return spread(x, listed, n_pairs), listed
+def _spread_forward(x: jax.Array, listed: jax.Array, place: jax.Array) -> tuple:
+    return _spread(x, listed, place), listed
 
 
-def _spread_backward(n_pairs: int, listed: jax.Array, gradient: jax.Array) -> tuple:
-    return jnp.where(listed < 0, 0, _pick(gradient, jnp.maximum(listed, 0))), None
+def _spread_backward(listed: jax.Array, gradient: jax.Array) -> tuple:
+    return jnp.where(listed < 0, 0, _pick(gradient, jnp.maximum(listed, 0))), None, None
 
 
-spread.defvjp(_spread_forward, _spread_backward)
+_spread.defvjp(_spread_forward, _spread_backward)
 
 
 @jax.custom_vjp
