@@ -43,6 +43,7 @@ class Config:
     tops: tuple[Path, ...] = ()  # ROOT files of tops and QCD; none: generate
     n_many: int = 150_000  # jets of ten classes, to generate
     n_tops: int = 30_000  # top landscape jets, to generate
+    pool: float = 0.35  # share of these, from which each seed draws its labelled jets
     data_seed: int = 1  # of the generated samples and their splits
     samples: Path = Path("runs/samples")  # where generated jets are kept
     model: taggers.Name = "part"
@@ -82,8 +83,8 @@ def main(config: Config) -> dict[str, Any]:
     plots, answers = run.path / "plots", taggers.score(teacher, parts[2])
     results = transfer_report.many_classes(plots, answers, parts[2], validation=heated)
     tops = sample(config, config.tops, config.n_tops, "top_landscape", CLASSES)
-    share = 1.05 * max(config.labels) / len(tops.label)
-    pool, validation, test = data.split(tops, (share, 0.06, 0.94 - share), config.data_seed)
+    shares = (config.pool, 0.06, 0.94 - config.pool)
+    pool, validation, test = data.split(tops, shares, config.data_seed)
     found: dict[tuple[str, int], list[np.ndarray]] = {}
     numbers = range(config.seed, config.seed + config.n_seeds), enumerate(config.labels)
     for seed, (i, n), start in itertools.product(*numbers, config.starts):
@@ -116,8 +117,7 @@ def scores(
             (config.out / "graft.txt").write_text(f"{report}\n")
             print(f"{name}: {report}")
         logits = taggers.score(trained(config, name, tagger, jets, plan, seed), jets[2])
-        np.save(kept.with_name("part.npy"), logits)
-        kept.with_name("part.npy").rename(kept)
+        runs.write_atomically(kept, lambda path: np.save(path, logits))
     return np.load(kept)
 
 
