@@ -6,9 +6,10 @@ Cost:     --quick about 10 minutes on two CPU cores; default about an hour; --fu
 Expected: the bias of the efficiency falls several times, pulls have mean 0 and a width up to 1
 
 Data are Pythia jets with another shower. Their Lund planes are measured on W jets, in data and in
-simulation; the ratio weighs simulated tops, emission by emission, and the efficiency of a tagger
-that was trained on simulation is compared with the one that data have. Training, control and signal
-jets are disjoint, and so are the trials of one shower; those of another share simulated jets.
+simulation; the ratio weighs simulated tops, emission by emission, and the efficiencies of a network
+that was trained on simulation, and of N-subjettiness, are compared with those of data. Training,
+control and signal jets are disjoint, and so are the trials of one shower; those of another share
+simulated jets.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import jets_top
 
 QUARKS = {"wqq": 2, "top": 3}
+TAGGERS = {"pfn": "Particle flow network", "tau32": r"$-\tau_3/\tau_2$"}
 PT_EDGES = np.array([550.0, 580.0, 615.0, 650.0])
 
 
@@ -59,16 +61,32 @@ def main(config: Config) -> dict[str, Any]:
     """Train, correct and compare; returns what metrics.json holds."""
     began = time.monotonic()
     run = runs.create(config.out, config)
-    tagger = training(config)
-    names = ("nominal", *config.showers)
+    network = training(config)
     samples = {
-        (shower, process): sample(config, tagger, shower, process)
-        for shower in names
+        (shower, process): sample(config, network, shower, process)
+        for shower in ("nominal", *config.showers)
         for process in QUARKS
     }
+    results: dict[str, Any] = {}
+    for tagger in TAGGERS:
+        trials = compare(config, {k: s._replace(score=x[tagger]) for k, (s, x) in samples.items()})
+        about = f"{TAGGERS[tagger]} on tops, corrected by W jets, {config.n_jets:,} of each a trial"
+        lund_report.draw(run.path / "plots" / tagger, trials, PT_EDGES, about)
+        results |= {f"{tagger}_{k}": v for k, v in lund_report.summary(trials).items()}
+        first = trials[:: config.n_trials]
+        eta_max = recipes.TOP_LANDSCAPE.eta_max
+        tables = [lund_report.table(trial, PT_EDGES, eta_max) for trial in first]
+        scale_factors.write(run.path / f"scale_factors_{tagger}.json", *tables)
+    return runs.finish(run, {**results, "seconds": time.monotonic() - began})
+
+
+def compare(
+    config: Config, samples: dict[tuple[str, str], lund_report.Sample]
+) -> list[lund_report.Trial]:
+    """Do all trials of all showers with one tagger's scores."""
     score = samples["nominal", "top"].score
     cuts = {f"{e}": float(np.quantile(score, 1 - e / 100)) for e in config.efficiencies}
-    trials = []
+    trials: list[lund_report.Trial] = []
     with runs.progress(len(config.showers) * config.n_trials, "trials") as advance:
         for shower in config.showers:
             for k in range(config.n_trials):
@@ -82,16 +100,7 @@ def main(config: Config) -> dict[str, Any]:
                 seed = config.seed + len(trials)
                 trials.append(lund_report.trial(shower, control, signal, cuts, PT_EDGES, seed=seed))
                 advance(1)
-    eta_max = recipes.TOP_LANDSCAPE.eta_max
-    tables = [
-        lund_report.table(trials[i * config.n_trials], PT_EDGES, eta_max)
-        for i in range(len(config.showers))
-    ]
-    scale_factors.write(run.path / "scale_factors.json", *tables)
-    about = f"Tops, corrected by W jets, {config.n_jets:,} of each a trial"
-    lund_report.draw(run.path / "plots", trials, PT_EDGES, about)
-    results = lund_report.summary(trials)
-    return runs.finish(run, {**results, "seconds": time.monotonic() - began})
+    return trials
 
 
 def training(config: Config) -> taggers.Tagger:
@@ -110,8 +119,10 @@ def training(config: Config) -> taggers.Tagger:
     return taggers.restore(out)
 
 
-def sample(config: Config, tagger: taggers.Tagger, shower: str, process: str) -> lund_report.Sample:
-    """Generate jets of all trials, unless they are kept, score them and draw their planes."""
+def sample(
+    config: Config, network: taggers.Tagger, shower: str, process: str
+) -> tuple[lund_report.Sample, dict[str, np.ndarray]]:
+    """Generate jets of all trials, unless they are kept, draw their planes, and score them."""
     order = 2 * list(recipes.SHOWERS).index(shower) + list(QUARKS).index(process)
     n, seed = config.n_trials * config.n_jets, config.data_seed + 1 + order
     path = config.samples / f"{process}_{shower}_{n}_{seed}.root"
@@ -121,12 +132,14 @@ def sample(config: Config, tagger: taggers.Tagger, shower: str, process: str) ->
         made = generator.generate(process, n, seed, phase_space=space)
         root.write_jetclass(path, made)
     jets = data.from_columns(root.read_jetclass(path))
-    logits = taggers.score(tagger, jets)
+    logits = taggers.score(network, jets)
+    tau = [np.asarray(jets.observers[f"jet_tau{k}"], np.float64) for k in (2, 3)]
+    scores = {"pfn": logits[:, 1] - logits[:, 0], "tau32": -tau[1] / np.maximum(tau[0], 1e-9)}
     planes: reweighting.Planes = {}
     if process == "wqq" or shower == "nominal":  # of tops in data only the scores are looked at
         p4, offsets = jets.particles.values.p4, jets.particles.offsets
         planes = reweighting.draw(p4, offsets, QUARKS[process], control=process == "wqq")
-    return lund_report.Sample(planes, logits[:, 1] - logits[:, 0], lorentz.pt(jets.p4))
+    return lund_report.Sample(planes, scores["pfn"], lorentz.pt(jets.p4)), scores
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The Lund experiment with a tiny config, on toys in place of what Pythia would make."""
 
+import itertools
 import json
 
 import numpy as np
@@ -38,16 +39,17 @@ def test_jets_lund(load_experiment, tiny_run, tiny_file, tmp_path, monkeypatch, 
         samples=samples,
     )
     results = experiment.main(config)
-    assert results["n_trials"] == 2
-    for key in ("true", "plain_bias", "plain_bias_error", "corrected_bias", "uncertainty"):
-        assert np.isfinite(results[f"soft_50_{key}"])
-    assert 0 < results["soft_80_uncertainty"] < 1
-    assert 0 <= results["within_one"] <= 1
+    assert results["pfn_n_trials"] == 2
+    keys = ("true", "plain_bias", "plain_bias_error", "corrected_bias", "uncertainty")
+    for tagger, key in itertools.product(experiment.TAGGERS, keys):
+        assert np.isfinite(results[f"{tagger}_soft_50_{key}"])
+    assert 0 < results["tau32_soft_80_uncertainty"] < 1
+    assert 0 <= results["pfn_within_one"] <= 1
     assert json.loads((config.out / "metrics.json").read_text()) == results
-    table = scale_factors.read(config.out / "scale_factors.json", "lund_soft")
+    table = scale_factors.read(config.out / "scale_factors_tau32.json", "lund_soft")
     assert table.working_points == ("50", "80")
     assert (table.up > table.central).all()
-    drawn = {path.stem for path in (config.out / "plots").glob("*.png")}
+    drawn = {path.stem for path in (config.out / "plots" / "pfn").glob("*.png")}
     assert {"score_soft", "closure_soft", "pulls"} <= drawn
     with pytest.raises(ValueError, match="holds a run already"):
         experiment.main(config)
