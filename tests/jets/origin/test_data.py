@@ -139,9 +139,9 @@ def test_padding_is_nothing(jets, found):
     rows = np.concatenate([np.arange(48), np.full(8, -1)])
     wide = jax.tree.map(np.asarray, inputs(batches.padded(jets, rows, 32)))
     np.testing.assert_allclose(wide.features[:48, :24], found.features, rtol=1e-5, atol=1e-6)
-    assert all((x[48:] == 0).all() for x in wide)
+    assert all((x[48:] == 0).all() for x in jax.tree.leaves(wide))
     assert (wide.features[~wide.mask] == 0).all()
-    assert all(np.isfinite(x).all() for x in wide)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(wide))
 
 
 def test_a_decay_in_front_of_the_collision_has_positive_significances():

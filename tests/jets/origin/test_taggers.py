@@ -54,5 +54,5 @@ def test_a_tagger_comes_back_from_its_checkpoint(jets, tmp_path):
 def test_a_folder_without_checkpoints(tmp_path):
     with pytest.raises(ValueError, match="no run folder"):
         taggers.restore(tmp_path)
-    with pytest.raises(ValueError, match="name must be part"):
+    with pytest.raises(ValueError, match="name must be one of part"):
         taggers.build("lorentznet", "small")
