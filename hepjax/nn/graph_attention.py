@@ -48,7 +48,7 @@ class GraphAttention(linen.Module):
         weight = self.param("weight", linen.initializers.normal(1 / math.sqrt(heads[1])), heads)
         wide = jnp.promote_types(sent.dtype, jnp.float32)
         towards, from_ = (jnp.moveaxis(y.astype(wide), 1, 3) for y in (received, sent))
-        logits = _scores(towards, from_, weight.astype(wide), self.slope)
+        logits: Any = _scores(towards, from_, weight.astype(wide), self.slope)
         there = mask[:, None, None]
         logits = jnp.where(there, logits, attention.MASKED)
         e = jnp.where(
