@@ -51,6 +51,8 @@ class Config:
     seed: int = 0  # of the halves, and of what data lose
     lost: float = 0.05  # share of the particles that data lose
     efficiencies: tuple[float, ...] = (0.7, 0.85)  # of the signal
+    pt_bins: int = 3  # with as many signal jets each, for flat cuts and scale factors
+    eta_bins: int = 2  # of abs(eta), likewise
 
 
 PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "full": {"efficiencies": (0.5, 0.7, 0.85)}}
@@ -71,11 +73,11 @@ def main(config: Config) -> dict[str, Any]:
     plots, about = run.path / "plots", f"Test jets of {config.from_run.name}, held out"
     results = report.temperature(plots, fitted, held, about)
     signal = jets.classes.index("Tbqq" if top else "b")
-    pt_edges = np.quantile(fitted.pt[fitted.label == signal], np.linspace(0, 1, 4))
+    pt_edges = np.quantile(fitted.pt[fitted.label == signal], np.linspace(0, 1, config.pt_bins + 1))
     options = (signal, config.efficiencies, pt_edges, about)
     found, numbers = report.working_points(plots, fitted, held, *options)
     results |= numbers
-    eta_edges = np.quantile(np.abs(fitted.eta), (0, 0.5, 1))
+    eta_edges = np.quantile(np.abs(fitted.eta), np.linspace(0, 1, config.eta_bins + 1))
     flavours = {i: PDG[name] for i, name in enumerate(jets.classes)}
     sorted_jets = [
         report.by_flavour(sample[k], found, flavours)

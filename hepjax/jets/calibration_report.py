@@ -23,7 +23,9 @@ from hepjax.io import scale_factors
 from hepjax.jets import working_points as points
 
 LEAST = 10
-"""Simulated jets that pass in a bin; a flavour with fewer in any bin has no scale factors."""
+"""Simulated jets that pass in a bin, and half as many that fail; a flavour with fewer in any bin
+has no scale factors.
+"""
 
 
 class Scored(NamedTuple):
@@ -117,17 +119,22 @@ def by_flavour(
 def measurable(
     jets: Mapping[int, points.Jets], pt_edges: np.ndarray, eta_edges: np.ndarray
 ) -> list[int]:
-    """List the flavours of which LEAST jets pass every cut in every bin; none is a ValueError."""
+    """List the flavours of which LEAST jets pass every cut in every bin, and half as many fail.
+
+    Raises ValueError where there is none.
+    """
     bins = [pt_edges, eta_edges]
 
-    def fewest(x: points.Jets) -> float:
-        return min(
-            np.histogram2d(x.pt[p], np.abs(x.eta[p]), bins=bins)[0].min() for p in x.passed.values()
-        )
+    def fewest(x: points.Jets, rows: np.ndarray) -> float:
+        return np.histogram2d(x.pt[rows], np.abs(x.eta[rows]), bins=bins)[0].min()
 
-    kept = [flavour for flavour, x in jets.items() if fewest(x) >= LEAST]
+    def enough(x: points.Jets) -> bool:
+        cuts = x.passed.values()
+        return all(fewest(x, p) >= LEAST and fewest(x, ~p) >= LEAST / 2 for p in cuts)
+
+    kept = [flavour for flavour, x in jets.items() if enough(x)]
     if not kept:
-        raise ValueError(f"jets: fewer than {LEAST} pass in some bin, of every flavour")
+        raise ValueError(f"jets: fewer than {LEAST} pass, or half as many fail, in some bin")
     return kept
 
 

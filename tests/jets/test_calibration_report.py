@@ -93,8 +93,10 @@ def test_sparse_flavours_are_left_out():
     found = report.by_flavour(jets, point, FLAVOURS)
     assert report.measurable(found, PT_EDGES, ETA_EDGES) == [5]
     none = {"none": points.WorkingPoint(0.1, None, np.array([99.0]))}
-    with pytest.raises(ValueError, match="fewer than 10 pass"):
-        report.measurable(report.by_flavour(jets, none, FLAVOURS), PT_EDGES, ETA_EDGES)
+    every = {"all": points.WorkingPoint(0.9, None, np.array([-99.0]))}
+    for point in (none, every):
+        with pytest.raises(ValueError, match="fewer than 10 pass"):
+            report.measurable(report.by_flavour(jets, point, FLAVOURS), PT_EDGES, ETA_EDGES)
 
 
 def test_efficiencies_are_counted_in_bins():
