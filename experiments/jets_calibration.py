@@ -71,7 +71,7 @@ def main(config: Config) -> dict[str, Any]:
     nominal, worse = ([score(x) for x in sample] for sample in (quarters, plays_data))
     fitted, held = (joined(nominal[k : k + 2]) for k in (0, 2))
     plots, about = run.path / "plots", f"Test jets of {config.from_run.name}, held out"
-    results = report.temperature(plots, fitted, held, about)
+    results = report.temperature(plots / "reliability", fitted[:2], held[:2], about)
     signal = jets.classes.index("Tbqq" if top else "b")
     pt_edges = np.quantile(fitted.pt[fitted.label == signal], np.linspace(0, 1, config.pt_bins + 1))
     options = (signal, config.efficiencies, pt_edges, about)

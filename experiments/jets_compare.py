@@ -75,10 +75,11 @@ def main(config: Config) -> dict[str, Any]:
     }
     for name, values in found.items():
         for key in ("auc", "auc_above_bdt"):
-            results |= combined(f"{name}_{key}", values, key)
+            pairs = [(v[key], v[f"{key}_error"]) for v in values]
+            results |= report.over_seeds(f"{name}_{key}", pairs)
     for a, b in itertools.combinations(config.models, 2):
-        pairs = [difference(config, a, b, seed) for seed in seeds]
-        results |= combined(f"{a}_above_{b}", pairs, "difference")
+        gaps = [difference(config, a, b, seed) for seed in seeds]
+        results |= report.over_seeds(f"{a}_above_{b}", gaps)
     results["auc_bdt"] = found[config.models[0]][0]["auc_bdt"]
     results["auc_bdt_error"] = found[config.models[0]][0]["auc_bdt_error"]
     with plot.figure(run.path / "plots" / "auc") as ax:
@@ -120,22 +121,12 @@ def training(config: Config, name: taggers.Name, seed: int) -> dict[str, Any]:
     return jets_top.main(one)
 
 
-def difference(config: Config, a: taggers.Name, b: taggers.Name, seed: int) -> dict[str, float]:
-    """Compare two trainings on the test jets that both have scored."""
+def difference(config: Config, a: taggers.Name, b: taggers.Name, seed: int) -> tuple[float, float]:
+    """Compare two trainings on the test jets that both have scored: the gap and its error."""
     files = [np.load(folder(config, name, seed) / "scores.npz") for name in (a, b)]
     scores = [file[report.NAMES[name]] for file, name in zip(files, (a, b))]
     gap = metrics.auc_difference(*scores, files[0]["label"], files[0]["weight"])
-    return {"difference": gap.value, "difference_error": gap.error}
-
-
-def combined(name: str, values: list[dict[str, Any]], key: str) -> dict[str, float]:
-    """Average over seeds, with the error from the test sample and the spread."""
-    numbers = [v[key] for v in values]
-    errors = [v[f"{key}_error"] for v in values]
-    if len(numbers) == 1:
-        return {name: numbers[0], f"{name}_error": errors[0]}
-    mean = metrics.combine_seeds(numbers, errors)
-    return {name: mean.mean, f"{name}_error": mean.error, f"{name}_spread": mean.spread}
+    return gap.value, gap.error
 
 
 if __name__ == "__main__":

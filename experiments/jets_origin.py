@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 
-from hepjax import checkpoint, runs, train
+from hepjax import runs
 from hepjax.io import root
-from hepjax.jets import batches, data, loss
+from hepjax.jets import batches, data, training
 from hepjax.jets import taggers as jet_taggers
 from hepjax.jets.origin import data as origin_data
 from hepjax.jets.origin import generator, metrics, report, taggers
@@ -96,33 +95,20 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
     model, features = taggers.build(config.model, config.size), origin_data.inputs
     serve: dict[str, Any] = {"buckets": origin_data.BUCKETS, "budget": config.budget}
     served = batches.of_sample(origin_data.with_conjugates(jets), seed=config.seed, **serve)
-    n_steps = config.n_epochs * len(served.shapes(0))
-    schedule = optax.cosine_onecycle_schedule(n_steps, config.learning_rate, 0.1)
-    adamw = optax.adamw(schedule, weight_decay=config.weight_decay)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), adamw)
     keys = jax.random.split(jax.random.key(config.seed))
-    variables = jax.jit(model.init)(keys[0], features(served.get(0, 0)))
-    state = train.init(variables["params"], optimiser, keys[1], loss.start(variables))
-    objective = loss.classification(model, features)
-    update = loss.update(config.decay, momentum=0.02)
-    step = train.gradient_step(loss.renormalised(model, features), optimiser, update=update)
-    with checkpoint.open(run.path / "checkpoints") as checkpoints:
-        train.fit(
-            step,
-            state,
-            served,
-            objective.finish,
-            train.Settings(config.n_epochs),
-            validation=train.Validation(
-                loss.evaluation(model, features, config.decay),
-                batches.of_sample(validation, shuffle=False, **serve),
-                objective.finish,
-            ),
-            run=run,
-            checkpoints=checkpoints,
-            meta=taggers.meta(config.model, config.size, config.identity, config.decay),
-            resume=config.resume,
-        )
+    training.fit(
+        run,
+        jax.jit(model.init)(keys[0], features(served.get(0, 0))),
+        jet_taggers.objective(model, features, config.decay),
+        served,
+        batches.of_sample(validation, shuffle=False, **serve),
+        training.Plan(
+            config.n_epochs, config.learning_rate, config.weight_decay, config.decay, warm=0.1
+        ),
+        key=keys[1],
+        meta=taggers.meta(config.model, config.size, config.identity, config.decay),
+        resume=config.resume,
+    )
 
 
 if __name__ == "__main__":

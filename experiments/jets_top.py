@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
-import optax
 import tyro
 
-from hepjax import batch, checkpoint, parallel, runs, train
+from hepjax import batch, parallel, runs
 from hepjax.io import root
-from hepjax.jets import batches, boosted_trees, data, generator, loss, report, taggers
+from hepjax.jets import batches, boosted_trees, data, generator, report, taggers, training
 
 CLASSES = ("QCD", "Tbqq")
 
@@ -103,37 +102,22 @@ def fit(config: Config, run: runs.Run, jets: data.RaggedJets, validation: data.R
     model = taggers.build(config.model, config.size, n_classes=len(CLASSES), axis_name=axis)
     serve = {"buckets": config.buckets, "budget": config.budget}
     served = batches.of_sample(jets, seed=config.seed, group=config.steps_per_call, **serve)
-    n_steps = config.n_epochs * len(served.shapes(0))
-    schedule = optax.cosine_onecycle_schedule(n_steps, config.learning_rate, 0.15)
-    adamw = optax.adamw(schedule, weight_decay=config.weight_decay)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), adamw)
     keys = jax.random.split(jax.random.key(config.seed))
     variables = jax.jit(model.init)(keys[0], data.inputs(served.get(0, 0), config.features))
-    state = train.init(variables["params"], optimiser, keys[1], loss.start(variables))
-    objective = loss.classification(model, config.features)
-    update = loss.update(config.decay, momentum=0.02)
-    step = train.gradient_step(
-        loss.renormalised(model, config.features), optimiser, axis_name=axis, update=update
-    )
     about = (config.model, config.size, config.features, CLASSES, config.buckets, config.decay)
-    with checkpoint.open(run.path / "checkpoints") as checkpoints:
-        train.fit(
-            step,
-            state,
-            served,
-            objective.finish,
-            train.Settings(config.n_epochs, None, config.steps_per_call, patience=config.patience),
-            layout=layout,
-            validation=train.Validation(
-                loss.evaluation(model, config.features, config.decay),
-                batches.of_sample(validation, shuffle=False, **serve),
-                objective.finish,
-            ),
-            run=run,
-            checkpoints=checkpoints,
-            meta=taggers.meta(*about),
-            resume=config.resume,
-        )
+    training.fit(
+        run,
+        variables,
+        taggers.objective(model, config.features, config.decay),
+        served,
+        batches.of_sample(validation, shuffle=False, **serve),
+        training.Plan(config.n_epochs, config.learning_rate, config.weight_decay, config.decay),
+        key=keys[1],
+        meta=taggers.meta(*about),
+        layout=layout,
+        settings={"steps_per_call": config.steps_per_call, "patience": config.patience},
+        resume=config.resume,
+    )
 
 
 def predict(config: Config) -> dict[str, Any]:

@@ -43,16 +43,20 @@ def take(jets: Scored, rows: np.ndarray) -> Scored:
     return Scored(*(column[rows] for column in jets))
 
 
-def temperature(folder: Path, fitted: Scored, held: Scored, about: str) -> dict[str, float]:
+Answers = tuple[np.ndarray, np.ndarray]
+"""Logits [jet, class] and labels [jet]."""
+
+
+def temperature(path: Path, fitted: Answers, held: Answers, about: str) -> dict[str, float]:
     """Find the temperature on some jets and draw and measure the calibration of others.
 
-    Returns temperature, calibration_error_before and _after, all with _error; _noise of the latter
-    two is what a perfect tagger would have with as many jets.
+    path: of the plot. Returns temperature, calibration_error_before and _after, all with _error;
+    _noise of the latter two is what a perfect tagger would have with as many jets.
     """
-    found = calibration.temperature(fitted.logits, fitted.label)
-    cases = {"before": held.logits, "after": held.logits / found.value}
-    shown = {k: calibration.reliability(x, held.label) for k, x in cases.items()}
-    with plot.figure_with_ratio(folder / "reliability") as (ax, below):
+    found, (logits, label) = calibration.temperature(*fitted), held
+    cases = {"before": logits, "after": logits / found.value}
+    shown = {k: calibration.reliability(x, label) for k, x in cases.items()}
+    with plot.figure_with_ratio(path) as (ax, below):
         plot.reliability(ax, shown, difference_ax=below)
         plot.sample(ax, about, f"T = {found.value:.3f} ± {found.error:.3f}")
     results = {"temperature": found.value, "temperature_error": found.error}
@@ -62,7 +66,7 @@ def temperature(folder: Path, fitted: Scored, held: Scored, about: str) -> dict[
             f"calibration_error_{name}_error": r.calibration_error.error,
             f"calibration_error_{name}_noise": r.noise,
         }
-    results["n_calibration"], results["n_held_out"] = len(fitted.label), len(held.label)
+    results["n_calibration"], results["n_held_out"] = len(fitted[1]), len(label)
     return results
 
 

@@ -15,11 +15,9 @@ head; and the average of parameters is over a share of the steps, for these may 
 from typing import NamedTuple
 
 import jax
-import optax
 
-from hepjax import checkpoint, runs, train
-from hepjax.jets import batches, data, loss, taggers
-from hepjax.train import transfer
+from hepjax import runs
+from hepjax.jets import batches, data, taggers, training
 
 HEAD = r"^head/"
 LOOKS = 20
@@ -70,37 +68,26 @@ def fit(
     serve = {"buckets": start.buckets, "budget": budget}
     served = batches.of_sample(jets, seed=seed, **serve)
     a_epoch = len(served.shapes(0))
-    n_steps = plan.n_epochs * a_epoch
-    schedule = optax.cosine_onecycle_schedule(n_steps, plan.learning_rate, 0.15)
-    adamw = optax.adamw(schedule, weight_decay=weight_decay)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), adamw)
-    if plan.backbone != 1:
-        optimiser = transfer.paced(optimiser, {HEAD: 1.0, "": plan.backbone})
-    momentum = 0.02 if plan.backbone else 0.0
-    features, slow = start.features, decay(n_steps)
-    params, extra = start.variables["params"], loss.start(start.variables)
-    objective = loss.classification(start.model, features)
-    step = train.gradient_step(
-        loss.renormalised(start.model, features),
-        optimiser,
-        update=loss.update(slow, momentum, known=known),
+    slow = decay(plan.n_epochs * a_epoch)
+    training.fit(
+        run,
+        start.variables,
+        taggers.objective(start.model, start.features, slow),
+        served,
+        batches.of_sample(validation, shuffle=False, **serve),
+        training.Plan(
+            plan.n_epochs,
+            plan.learning_rate,
+            weight_decay,
+            slow,
+            momentum=0.02 if plan.backbone else 0.0,
+        ),
+        key=jax.random.key(seed),
+        meta=taggers.meta(*kind, start.features, start.classes, start.buckets, slow),
+        settings={"validate_every": a_epoch * max(plan.n_epochs // LOOKS, 1)},
+        pace={HEAD: 1.0, "": plan.backbone} if plan.backbone != 1 else None,
+        known=known,
+        keep_latest=1,
+        resume=resume,
     )
-    about = taggers.meta(*kind, features, start.classes, start.buckets, slow)
-    with checkpoint.open(run.path / "checkpoints", keep_latest=1) as checkpoints:
-        train.fit(
-            step,
-            train.init(params, optimiser, jax.random.key(seed), extra),
-            served,
-            objective.finish,
-            train.Settings(plan.n_epochs, validate_every=a_epoch * max(plan.n_epochs // LOOKS, 1)),
-            validation=train.Validation(
-                loss.evaluation(start.model, features, slow),
-                batches.of_sample(validation, shuffle=False, **serve),
-                objective.finish,
-            ),
-            run=run,
-            checkpoints=checkpoints,
-            meta=about,
-            resume=resume,
-        )
     return taggers.restore(run.path)

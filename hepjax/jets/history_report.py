@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hepjax import metrics, plot
+from hepjax.jets import report
 
 
 class Step(NamedTuple):
@@ -61,45 +62,27 @@ def history(
     results: dict[str, Any] = {"n_signal": int((label == 1).sum())}
     results["n_background"] = int((label == 0).sum())
     for name, found in scores.items():
-        results |= _seeds(f"{name}_auc", [metrics.auc(s, label) for s in found])
+        results |= report.over_seeds(f"{name}_auc", [metrics.auc(s, label) for s in found])
         for percent in PERCENT:
-            results |= _rejection(f"{name}_rejection_{percent}", found, label, percent / 100)
+            key = f"{name}_rejection_{percent}"
+            results |= report.rejection_over_seeds(key, found, label, percent / 100)
     last = list(scores)[-1]
     for name in list(scores)[:-1]:
         pairs = list(zip(scores[last], itertools.cycle(scores[name])))
         gaps = [metrics.auc_difference(*pair, label) for pair in pairs]
-        results |= _seeds(f"{last}_above_{name}_auc", [gap[:2] for gap in gaps])
+        results |= report.over_seeds(f"{last}_above_{name}_auc", [gap[:2] for gap in gaps])
         for percent in PERCENT:
             key = f"{last}_over_{name}_rejection_{percent}"
             limits = (f"{x}_rejection_{percent}_is_lower_limit" for x in (name, last))
             if not any(results[limit] for limit in limits):
                 ratios = [metrics.rejection_ratio(*pair, label, percent / 100) for pair in pairs]
-                results |= _seeds(key, ratios)
+                results |= report.over_seeds(key, ratios)
     about = "{}, {n_signal:,} signal and {n_background:,} background jets".format(sample, **results)
     _draw(folder / "history", results, scores, label, about)
     with plot.figure(folder / "roc") as ax:
         plot.roc(ax, {LINE[k].title: metrics.roc(s[0], label) for k, s in scores.items()})
         plot.sample(ax, sample)
     return results
-
-
-def _rejection(
-    name: str, scores: Sequence[np.ndarray], label: np.ndarray, efficiency: float
-) -> dict[str, Any]:
-    """Average a rejection over trainings; a lower limit in one of them is said."""
-    found = [metrics.rejection(score, label, efficiency) for score in scores]
-    values = [(r.value, float(np.hypot(r.error, r.threshold_error))) for r in found]
-    limit = any(r.lower_limit for r in found)
-    return {**_seeds(name, values), f"{name}_is_lower_limit": limit}
-
-
-def _seeds(name: str, values: Sequence[Any]) -> dict[str, float]:
-    """Average over trainings, with the error of the test sample and the spread in it."""
-    numbers, errors = zip(*values)
-    if len(numbers) == 1:
-        return {name: numbers[0], f"{name}_error": errors[0]}
-    mean = metrics.combine_seeds(numbers, errors)
-    return {name: mean.mean, f"{name}_error": mean.error, f"{name}_spread": mean.spread}
 
 
 def _draw(

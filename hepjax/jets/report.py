@@ -2,14 +2,15 @@
 
 `binary` takes the scores of one or more taggers on the same test jets and returns AUC, rejections,
 how far the first tagger stands above the others, its efficiency against pt and its sculpting of the
-mass; it writes the plots into the run folder, and the scores into scores.npz.
+mass; it writes the plots into the run folder, and the scores into scores.npz. `over_seeds` and
+`rejection_over_seeds` put the results of several trainings into such numbers.
 
 >>> names = list(NAMES.values())
 >>> names[0]
 'Particle Transformer'
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,28 @@ def binary(
     arrays: dict[str, Any] = {"label": label, "weight": weight, "event": jets.event, **scores}
     np.savez(run.path / "scores.npz", **arrays)
     return results
+
+
+def over_seeds(name: str, values: Sequence[Any]) -> dict[str, float]:
+    """Average (value, error) over seeds: the mean, its error with the spread in it, the spread."""
+    numbers, errors = zip(*values)
+    if len(numbers) == 1:
+        return {name: numbers[0], f"{name}_error": errors[0]}
+    mean = metrics.combine_seeds(numbers, errors)
+    return {name: mean.mean, f"{name}_error": mean.error, f"{name}_spread": mean.spread}
+
+
+def rejection_over_seeds(
+    name: str, scores: Sequence[np.ndarray], label: np.ndarray, efficiency: float
+) -> dict[str, Any]:
+    """Average a rejection over seeds; {name}_is_lower_limit says whether one of them is a limit.
+
+    scores: [jet] of each seed on the same jets; label: [jet] 1 signal, 0 background.
+    """
+    found = [metrics.rejection(score, label, efficiency) for score in scores]
+    values = [(r.value, float(np.hypot(r.error, r.threshold_error))) for r in found]
+    limit = any(r.lower_limit for r in found)
+    return {**over_seeds(name, values), f"{name}_is_lower_limit": limit}
 
 
 def _curves(

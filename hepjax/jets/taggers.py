@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import batch, checkpoint, parallel, train
+from hepjax import batch, parallel, train
 from hepjax.io import root
 from hepjax.jets import (
     batches,
@@ -31,6 +31,7 @@ from hepjax.jets import (
     particle_transformer,
     particlenet,
     recurrent,
+    training,
     weaver_weights,
 )
 from hepjax.nn import model
@@ -112,22 +113,21 @@ def meta(
 
 def restore(run: str | Path, step: Literal["best", "latest"] = "best") -> Tagger:
     """Rebuild the tagger of a run folder; raises ValueError where it holds no checkpoint."""
-    folder = Path(run) / "checkpoints"
-    if not folder.is_dir():
-        raise ValueError(f"{run} is no run folder: it has no checkpoints/")
-    with checkpoint.open(folder) as checkpoints:
-        about = checkpoint.load_meta(checkpoints)["tagger"]
-        tagger = build(about["name"], about["size"], n_classes=len(about["classes"]))
+
+    def network(about: dict[str, Any]) -> tuple[Model, data.Inputs]:
+        n_classes = len(about["classes"])
         example = data.inputs(_example(), about["features"])
-        variables = jax.eval_shape(tagger.init, jax.random.key(0), example)
-        wanted = {
-            "params": variables["params"],
-            "extra": jax.eval_shape(loss.start, variables),
-        }
-        found, _ = checkpoint.restore(checkpoints, wanted, step, partial=True)
-    best = loss.averaged(found["params"], found["extra"], about["decay"])
+        return build(about["name"], about["size"], n_classes=n_classes), example
+
+    found, best, about = training.restore(run, network, step)
     names, buckets = tuple(about["classes"]), tuple(about["buckets"])
-    return Tagger(tagger, best, about["features"], names, buckets)
+    return Tagger(found, best, about["features"], names, buckets)
+
+
+def objective(network: Model, features: data.Features, decay: float) -> training.Objective:
+    """What a tagger learns, for `training.fit`: its classes; decay: of the average a step."""
+    evaluation = loss.evaluation(network, features, decay)
+    return training.Objective(loss.renormalised(network, features), evaluation)
 
 
 def from_weaver(

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hepjax import calibration, metrics, plot
-from hepjax.jets import data
+from hepjax import metrics, plot
+from hepjax.jets import calibration_report, data, report
 from hepjax.jets import metrics as jet_metrics
 
 GAIN = "{}_gain_{}"
@@ -56,11 +56,11 @@ def many_classes(
         "auc": area.value,
         "auc_error": area.error,
     }
-    for kind, report in jet_metrics.against_background(logits, label, names=classes).items():
-        r = report.rejection
+    for kind, seen in jet_metrics.against_background(logits, label, names=classes).items():
+        r = seen.rejection
         found |= {
-            f"auc_{kind}": report.auc.value,
-            f"auc_{kind}_error": report.auc.error,
+            f"auc_{kind}": seen.auc.value,
+            f"auc_{kind}_error": seen.auc.error,
             f"rejection_{kind}": r.value,
             f"rejection_{kind}_error": float(np.hypot(r.error, r.threshold_error)),
             f"rejection_{kind}_is_lower_limit": r.lower_limit,
@@ -70,44 +70,10 @@ def many_classes(
         plot.confusion(ax, found_classes, classes)
         plot.sample(ax, "Pythia 8", f"{len(label):,} test jets")
     if validation is not None:
-        found |= _calibration(folder, name, logits, label, *validation)
+        about = f"{len(classes)} classes, {len(label):,} test jets"
+        path = folder / f"calibration_{name}"
+        found |= calibration_report.temperature(path, validation, (logits, label), about)
     return {f"{name}_{key}": value for key, value in found.items()}
-
-
-def _calibration(
-    folder: Path,
-    name: str,
-    logits: np.ndarray,
-    label: np.ndarray,
-    other_logits: np.ndarray,
-    other_label: np.ndarray,
-) -> dict[str, float]:
-    """Calibration error before and after a temperature that was found on other jets."""
-    heat = calibration.temperature(other_logits, other_label)
-    found = {"temperature": heat.value, "temperature_error": heat.error}
-    with plot.figure(folder / f"calibration_{name}") as ax:
-        ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
-        for when, scale, marker in (("before", 1.0, "o"), ("after", heat.value, "s")):
-            result = calibration.reliability(logits / scale, label)
-            error = result.calibration_error
-            found |= {
-                f"calibration_error_{when}": error.value,
-                f"calibration_error_{when}_error": error.error,
-                f"calibration_noise_{when}": result.noise,
-            }
-            ax.errorbar(
-                result.said,
-                result.true,
-                result.error,
-                fmt=marker,
-                color="k",
-                markerfacecolor="k" if when == "before" else "w",
-                label=f"{when} scaling by {heat.value:.3f}: {100 * error.value:.2f} %",
-            )
-        ax.set(xlabel="Probability of the chosen class", ylabel="Share that is right")
-        ax.set(xlim=(0, 1), ylim=(0, 1.05))
-        ax.legend(loc="upper left")
-    return found
 
 
 def label_curve(folder: Path, logits: Logits, label: np.ndarray) -> dict[str, Any]:
@@ -122,36 +88,24 @@ def label_curve(folder: Path, logits: Logits, label: np.ndarray) -> dict[str, An
     scores = {of: [x[:, 1] - x[:, 0] for x in found] for of, found in logits.items()}
     for (start, n), found in scores.items():
         areas = [metrics.auc(s, label) for s in found]
-        results |= over_seeds(f"{start}_{n}_auc", areas)
+        results |= report.over_seeds(f"{start}_{n}_auc", areas)
         for percent in (50, 30):
-            rejections = [metrics.rejection(s, label, percent / 100) for s in found]
-            errors = [float(np.hypot(r.error, r.threshold_error)) for r in rejections]
             key = f"{start}_{n}_rejection_{percent}"
-            results |= over_seeds(key, list(zip([r.value for r in rejections], errors)))
-            results[f"{key}_is_lower_limit"] = any(r.lower_limit for r in rejections)
+            results |= report.rejection_over_seeds(key, found, label, percent / 100)
         reference = scores.get(("scratch", n))
         if reference is None or start == "scratch":
             continue
         pairs = list(zip(found, reference))
         gaps = [metrics.auc_difference(a, b, label) for a, b in pairs]
-        gain = over_seeds(GAIN.format(start, n), [(g.value, g.error) for g in gaps])
+        gain = report.over_seeds(GAIN.format(start, n), [(g.value, g.error) for g in gaps])
         results |= gain
         if start == "finetune":
             results |= {k.removeprefix("finetune_"): value for k, value in gain.items()}
         if not any(metrics.rejection(s, label, 0.5).lower_limit for pair in pairs for s in pair):
             ratios = [metrics.rejection_ratio(a, b, label, 0.5) for a, b in pairs]
-            results |= over_seeds(GAIN.format(start, f"rejection_50_{n}"), ratios)
+            results |= report.over_seeds(GAIN.format(start, f"rejection_50_{n}"), ratios)
     _curves(folder, results, logits)
     return results
-
-
-def over_seeds(name: str, values: Sequence[Any]) -> dict[str, float]:
-    """Average (value, error) over seeds: the mean, its error with the spread in it, the spread."""
-    numbers, errors = zip(*values)
-    if len(numbers) == 1:
-        return {name: numbers[0], f"{name}_error": errors[0]}
-    mean = metrics.combine_seeds(numbers, errors)
-    return {name: mean.mean, f"{name}_error": mean.error, f"{name}_spread": mean.spread}
 
 
 def _curves(folder: Path, results: Mapping[str, Any], logits: Logits) -> None:

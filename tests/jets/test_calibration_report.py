@@ -32,7 +32,9 @@ def quick(monkeypatch):
 
 
 def test_the_temperature_mends_what_was_too_sure(tmp_path):
-    found = report.temperature(tmp_path, scored(0, factor=2.0), scored(1, factor=2.0), "toys")
+    found = report.temperature(
+        tmp_path / "reliability", scored(0, factor=2.0)[:2], scored(1, factor=2.0)[:2], "toys"
+    )
     assert abs(found["temperature"] - 2) < 4 * found["temperature_error"]
     before, after = (found[f"calibration_error_{k}"] for k in ("before", "after"))
     assert before > after + 5 * found["calibration_error_before_error"]

@@ -29,7 +29,7 @@ def test_many_classes_with_and_without_a_temperature(tmp_path):
     assert abs(found["pretrain_temperature"] - 3) < 4 * found["pretrain_temperature_error"]
     before, after, noise = (
         found[f"pretrain_calibration_{name}"]
-        for name in ("error_before", "error_after", "noise_after")
+        for name in ("error_before", "error_after", "error_after_noise")
     )
     assert before > 0.1
     assert after < 3 * noise
@@ -65,9 +65,3 @@ def test_gains_are_paired_by_seed_and_jet(tmp_path):
     assert "gain_1000" not in found
     names = {path.name for path in tmp_path.iterdir()}
     assert {"labels_auc.png", "labels_rejection_50.png"} <= names
-
-
-def test_one_seed_has_no_spread():
-    assert transfer_report.over_seeds("x", [(2.0, 0.1)]) == {"x": 2.0, "x_error": 0.1}
-    two = transfer_report.over_seeds("x", [(2.0, 0.1), (4.0, 0.1)])
-    assert two["x_error"] == pytest.approx(np.hypot(1, 0.1))

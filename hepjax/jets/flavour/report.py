@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hepjax import metrics, plot
+from hepjax.jets import report
 from hepjax.jets.flavour import metrics as flavour_metrics
 from hepjax.jets.flavour.generator import CLASSES
 
@@ -48,12 +49,12 @@ def compare(
     }
     for name, found in scores.items():
         for background, values in _rejections(found, label).items():
-            results |= _seeds(f"{name}_{KEYS[background]}_rejection_70", values)
+            results |= report.over_seeds(f"{name}_{KEYS[background]}_rejection_70", values)
     here = [pair for pair in pairs if set(pair) <= set(scores)]
     for (name, other), background in itertools.product(here, ("u", "c")):
         ratios = [_ratio(*pair, label, background) for pair in zip(scores[name], scores[other])]
         if all(ratios):
-            results |= _seeds(f"{name}_over_{other}_{KEYS[background]}", ratios)
+            results |= report.over_seeds(f"{name}_over_{other}_{KEYS[background]}", ratios)
     titles = {k: names.get(k, k) for k in logits}
     for background in ("u", "c"):
         _roc(folder, {titles[k]: x[0] for k, x in scores.items()}, label, background)
@@ -69,7 +70,9 @@ def vertices(found: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, fl
     results: dict[str, float] = {}
     for name, seeds in found.items():
         for key in [k for k in seeds[0] if not k.endswith("_error")]:
-            results |= _seeds(f"{name}_{key}", [(x[key], x[f"{key}_error"]) for x in seeds])
+            results |= report.over_seeds(
+                f"{name}_{key}", [(x[key], x[f"{key}_error"]) for x in seeds]
+            )
     return results
 
 
@@ -94,15 +97,6 @@ def _ratio(
     if any(metrics.rejection(x[pair], y, EFFICIENCY).lower_limit for x in (a, b)):
         return None
     return metrics.rejection_ratio(a[pair], b[pair], y, EFFICIENCY)
-
-
-def _seeds(name: str, values: Sequence[Any]) -> dict[str, float]:
-    """Average over seeds, with the error of the test sample and the spread in it."""
-    numbers, errors = zip(*values)
-    if len(numbers) == 1:
-        return {name: numbers[0], f"{name}_error": errors[0]}
-    mean = metrics.combine_seeds(numbers, errors)
-    return {name: mean.mean, f"{name}_error": mean.error, f"{name}_spread": mean.spread}
 
 
 def _about(label: np.ndarray) -> str:

@@ -10,13 +10,11 @@ algorithms, DL1r and DL1d on both, then GN1 and GN2 on tracks alone.
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
-from hepjax import checkpoint, parallel, train
-from hepjax.jets import batches
+from hepjax import parallel, train
+from hepjax.jets import batches, training
 from hepjax.jets import data as jets_data
-from hepjax.jets import loss as jet_loss
 from hepjax.jets.flavour import data, dl1, gn1, gn2, impact, loss
 from hepjax.nn import model
 from hepjax.nn.model import Model
@@ -103,21 +101,21 @@ def meta(name: Name, size: Size, decay: float, n_features: int) -> dict[str, Any
 
 def restore(run: str | Path) -> Tagger:
     """Rebuild the best tagger of a run folder; raises ValueError where it holds no checkpoint."""
-    folder = Path(run) / "checkpoints"
-    if not folder.is_dir():
-        raise ValueError(f"{run} is no run folder: it has no checkpoints/")
-    with checkpoint.open(folder) as checkpoints:
-        about = checkpoint.load_meta(checkpoints)["tagger"]
-        tagger = build(about["name"], about["size"])
+
+    def network(about: dict[str, Any]) -> tuple[Model, data.Inputs]:
         example = data.Inputs(np.zeros((8, 8, about["n_features"])), np.zeros((8, 2)), _ONES)
-        variables = jax.eval_shape(tagger.init, jax.random.key(0), example)
-        wanted = {
-            "params": variables["params"],
-            "extra": jax.eval_shape(jet_loss.start, variables),
-        }
-        found, _ = checkpoint.restore(checkpoints, wanted, "best", partial=True)
-    best = jet_loss.averaged(found["params"], found["extra"], about["decay"])
-    return Tagger(tagger, best, *reading(about["name"]))
+        return build(about["name"], about["size"]), example
+
+    found, best, about = training.restore(run, network)
+    return Tagger(found, best, *reading(about["name"]))
+
+
+def objective(network: Model, inputs: loss.Features, decay: float) -> training.Objective:
+    """What a tagger learns, for `jets.training.fit`: its class, and origins and vertices."""
+    return training.Objective(
+        lambda extra: loss.multitask(network, inputs, batch_stats=extra["batch_stats"]),
+        loss.evaluation(network, decay, inputs),
+    )
 
 
 _ONES = np.ones((8, 8), bool)

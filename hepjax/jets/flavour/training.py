@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
-from hepjax import checkpoint, runs, train
+from hepjax import runs
 from hepjax.io import root
 from hepjax.jets import batches, data, processes
-from hepjax.jets import loss as jet_loss
+from hepjax.jets import training as jet_training
 from hepjax.jets.flavour import data as flavour_data
-from hepjax.jets.flavour import dl1, loss, taggers, vertices
+from hepjax.jets.flavour import dl1, taggers, vertices
+from hepjax.nn import norm
 
 VALIDATION = 0.03  # share of the jets that chooses the best checkpoint
 
@@ -197,33 +197,22 @@ def _fit(task: Task, name: taggers.Name, found: Parts) -> None:
     budget = plan.budget * buckets[0] // flavour_data.BUCKETS[0]  # as many jets a batch
     serve: dict[str, Any] = {"buckets": buckets, "budget": budget}
     served = batches.of_sample(found.training, seed=task.seed, **serve)
-    n_steps = plan.n_epochs * len(served.shapes(0))
-    schedule = optax.cosine_onecycle_schedule(n_steps, plan.learning_rate, 0.1)
-    adamw = optax.adamw(schedule, weight_decay=plan.weight_decay)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), adamw)
     keys, example = jax.random.split(jax.random.key(task.seed)), inputs(served.get(0, 0))
-    variables = jax.jit(model.init)(keys[0], example)
-    state = train.init(variables["params"], optimiser, keys[1], jet_loss.start(variables))
-    objective = loss.multitask(model, inputs)
-    step = train.gradient_step(
-        lambda extra: loss.multitask(model, inputs, batch_stats=extra["batch_stats"]),
-        optimiser,
-        update=jet_loss.update(plan.decay),
+    jet_training.fit(
+        run,
+        jax.jit(model.init)(keys[0], example),
+        taggers.objective(model, inputs, plan.decay),
+        served,
+        batches.of_sample(found.validation, shuffle=False, **serve),
+        jet_training.Plan(
+            n_epochs=plan.n_epochs,
+            learning_rate=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            decay=plan.decay,
+            warm=0.1,
+            momentum=norm.MOMENTUM,
+        ),
+        key=keys[1],
+        meta=taggers.meta(name, plan.size, plan.decay, example.tracks.shape[-1]),
+        resume=True,
     )
-    with checkpoint.open(run.path / "checkpoints") as checkpoints:
-        train.fit(
-            step,
-            state,
-            served,
-            objective.finish,
-            train.Settings(plan.n_epochs),
-            validation=train.Validation(
-                loss.evaluation(model, plan.decay, inputs),
-                batches.of_sample(found.validation, shuffle=False, **serve),
-                objective.finish,
-            ),
-            run=run,
-            checkpoints=checkpoints,
-            meta=taggers.meta(name, plan.size, plan.decay, example.tracks.shape[-1]),
-            resume=True,
-        )

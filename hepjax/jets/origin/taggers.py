@@ -10,12 +10,10 @@ brings it back from a run folder; `jets.taggers.score` applies it.
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from hepjax import checkpoint
 from hepjax.jets import data as jets_data
-from hepjax.jets import loss, taggers
+from hepjax.jets import taggers, training
 from hepjax.jets.origin import data
 from hepjax.jets.origin.generator import CLASSES
 from hepjax.nn.model import Model
@@ -38,20 +36,12 @@ def restore(run: str | Path) -> tuple[taggers.Tagger, data.Identity]:
 
     Raises ValueError where the folder holds no checkpoint.
     """
-    folder = Path(run) / "checkpoints"
-    if not folder.is_dir():
-        raise ValueError(f"{run} is no run folder: it has no checkpoints/")
-    with checkpoint.open(folder) as checkpoints:
-        about = checkpoint.load_meta(checkpoints)["tagger"]
-        network = build(about["name"], about["size"])
-        variables = jax.eval_shape(network.init, jax.random.key(0), _example())
-        wanted = {
-            "params": variables["params"],
-            "extra": jax.eval_shape(loss.start, variables),
-        }
-        found, _ = checkpoint.restore(checkpoints, wanted, "best", partial=True)
-    best = loss.averaged(found["params"], found["extra"], about["decay"])
-    tagger = taggers.Tagger(network, best, data.inputs, CLASSES, data.BUCKETS)
+
+    def network(about: dict[str, Any]) -> tuple[Model, jets_data.Inputs]:
+        return build(about["name"], about["size"]), _example()
+
+    found, best, about = training.restore(run, network)
+    tagger = taggers.Tagger(found, best, data.inputs, CLASSES, data.BUCKETS)
     return tagger, about["identity"]
 
 

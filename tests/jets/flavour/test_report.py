@@ -28,14 +28,6 @@ def test_rejections_ratios_and_plots(tmp_path):
     assert {f"{name}.png" for name in plots} <= {p.name for p in tmp_path.iterdir()}
 
 
-def test_one_seed_has_no_spread():
-    assert report._seeds("x", [(2.0, 0.1)]) == {"x": 2.0, "x_error": 0.1}
-    several = report._seeds("x", [(2.0, 0.1), (4.0, 0.1)])
-    assert several["x"] == 3
-    assert several["x_spread"] == pytest.approx(2**0.5)
-    assert several["x_error"] == pytest.approx(np.hypot(1, 0.1))
-
-
 def test_vertices_are_averaged_over_seeds():
     one = {"vertex_efficiency_b": 0.6, "vertex_efficiency_b_error": 0.01}
     found = report.vertices({"gn2": [one, {**one, "vertex_efficiency_b": 0.8}]})
