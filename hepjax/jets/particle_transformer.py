@@ -30,9 +30,10 @@ from typing import Any
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from hepjax.jets import data, pairs
-from hepjax.nn import attention, mlp, norm
+from hepjax.nn import attention, mlp, model, norm, recompute
 
 Activation = Callable[[jax.Array], jax.Array]
 xavier = linen.initializers.xavier_uniform()
@@ -46,8 +47,9 @@ class ParticleTransformer(linen.Module):
     bias; n_layers, n_class_layers: blocks; dropout: of the particle blocks, on attention weights,
     activations and residuals; pair_features: `pairs.stable` or `.weaver`; trim: whether
     training drops random particles of the largest jets of a batch, as weaver does; axis_name:
-    pmap's axis; dtype: of matrix products, None for that of the inputs; remat: whether the backward
-    pass computes the pair embedding again instead of keeping it.
+    pmap's axis; dtype: of matrix products, None for that of the inputs; remat: whether training
+    computes the inside of blocks, and the embedding of pairs that are not listed, again in the
+    backward pass (`nn.recompute`): less memory for a little more work.
     """
 
     n_classes: int
@@ -63,7 +65,7 @@ class ParticleTransformer(linen.Module):
     trim: bool = False
     axis_name: str | None = None
     dtype: Any = None
-    remat: bool = False
+    remat: bool = True
 
     @linen.compact
     def __call__(self, inputs: data.Inputs, train: bool = False) -> jax.Array:
@@ -78,30 +80,9 @@ class ParticleTransformer(linen.Module):
             self.embed_dims, self.activation, self.axis_name, self.dtype, name="embedding"
         )
         x = jnp.where(mask[..., None], embedding(features, mask, train), 0)
-        bias = None
-        if self.pair_dims:
-            kind = linen.remat(PairEmbedding, static_argnums=(3,)) if self.remat else PairEmbedding
-            widths = (*self.pair_dims, self.n_heads)
-            embed = kind(
-                widths,
-                self.pair_features,
-                self.activation,
-                self.axis_name,
-                self.dtype,
-                name="pair_embedding",
-            )
-            bias = embed(jnp.where(mask[..., None], inputs.p4, 0), mask, train, inputs.pairs)
-        for k in range(self.n_layers):
-            block = Block(
-                self.n_heads,
-                self.mlp_ratio,
-                self.dropout,
-                self.activation,
-                self.dtype,
-                out_scale=1 / math.sqrt(2 * (k + 1)),
-                name=f"block_{k}",
-            )
-            x = block(x, mask, bias, train)
+        p4 = jnp.where(mask[..., None], inputs.p4, 0)
+        bias = self._bias(p4, mask, train, inputs.pairs) if self.pair_dims else None
+        x = self._blocks(x, mask, bias, train)
         token = self.param("class_token", linen.initializers.truncated_normal(0.02), (x.shape[-1],))
         token = jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], x.shape[-1]))
         for k in range(self.n_class_layers):
@@ -112,6 +93,47 @@ class ParticleTransformer(linen.Module):
         token = norm.LayerNorm(name="norm")(token)
         wide = jnp.promote_types(token.dtype, jnp.float32)
         return linen.Dense(self.n_classes, kernel_init=xavier, name="head")(token.astype(wide))
+
+    def _bias(self, p4: jax.Array, mask: jax.Array, train: bool, listed: Any) -> jax.Array:
+        """Embed pairs as a bias [jet, head, particle, particle]."""
+        name, widths = "pair_embedding", (*self.pair_dims, self.n_heads)
+        fields = (widths, self.pair_features, self.activation, self.axis_name, self.dtype)
+        bias = PairEmbedding(*fields, name=name)(p4, mask, train, listed)
+        if not self._recomputes(train) or listed is not None:
+            return bias
+        known = {kind: tree[name] for kind, tree in self.variables.items() if name in tree}
+        params = known.pop("params")
+        embed = PairEmbedding(*fields, parent=None)
+
+        def again(params: Any, p4: jax.Array) -> jax.Array:
+            variables = {**known, "params": params}
+            return embed.apply(variables, p4, mask, train, mutable=[model.SUMS])[0]
+
+        some = mask.any()
+        if self.axis_name is not None:
+            some = jax.lax.pmax(some, self.axis_name)
+        return recompute.gradient(bias, again, some, params, p4)
+
+    def _blocks(self, x: jax.Array, mask: jax.Array, bias: Any, train: bool) -> jax.Array:
+        """Apply the particle blocks, block_0 and so on, to x [jet, particle, feature]."""
+        fields = (self.n_heads, self.mlp_ratio, self.dropout, self.activation, self.dtype)
+        if not self._recomputes(train) or not self.n_layers:
+            for k in range(self.n_layers):
+                scale = 1 / math.sqrt(2 * (k + 1))
+                x = Block(*fields, out_scale=scale, name=f"block_{k}")(x, mask, bias, train)
+            return x
+        block = Block(*fields, out_scale=1.0, parent=None)
+        keys = jax.random.split(self.make_rng("dropout"), self.n_layers) if self.dropout else None
+
+        def layer(params: Any, x: jax.Array, key: Any) -> jax.Array:
+            rngs = None if key is None else {"dropout": key}
+            return block.apply({"params": params}, x, mask, bias, train, rngs=rngs)
+
+        params = [self.variables["params"][f"block_{k}"] for k in range(self.n_layers)]
+        return recompute.layers(layer, params, x, keys)
+
+    def _recomputes(self, train: bool) -> bool:
+        return train and self.remat and not self.is_initializing()
 
 
 def small(n_classes: int, **fields: Any) -> ParticleTransformer:
@@ -261,7 +283,8 @@ def _scale_heads(block: Any, y: jax.Array) -> jax.Array:
 def _widen(block: Any, x: jax.Array, drop: Activation, out_scale: float) -> jax.Array:
     """Normalise, map to mlp_ratio times the width, normalise there, and map back."""
     width, wide = x.shape[-1], block.mlp_ratio * x.shape[-1]
-    x = drop(block.activation(norm.NormedDense(wide, block.dtype, xavier, name="dense_in")(x)))
+    hidden = norm.NormedDense(wide, block.dtype, xavier, name="dense_in")(x)
+    x = drop(block.activation(checkpoint_name(hidden, "hidden")))
 
     def small(*args: Any) -> jax.Array:
         return xavier(*args) * out_scale

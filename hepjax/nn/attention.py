@@ -23,6 +23,7 @@ from typing import Any, Literal
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from hepjax.nn import mlp, norm
 
@@ -99,6 +100,7 @@ class MultiHeadAttention(linen.Module):
             qkv = norm.standardise_dense(x, *factors, kernel, shift, dtype)
         else:
             qkv = mlp.matmul(x.astype(dtype), kernel.astype(dtype)) + shift.astype(dtype)
+        qkv = checkpoint_name(qkv, "projected")
         qkv = qkv.reshape(*x.shape[:-1], 3, self.n_heads, n_features // self.n_heads)
         query, key, value = (qkv[..., k, :, :] for k in range(3))
         rate = self.dropout if train else 0.0
@@ -214,7 +216,11 @@ def _attend_forward(q: jax.Array, k: jax.Array, v: jax.Array, bias: Any, mask: A
     total = weights.sum(-1, keepdims=True)
     total = jnp.where(total > 0, total, 1)
     out = _product(weights.astype(v.dtype), v, 3, 2, wide=True) / total
-    return out, (q, k, v, bias, mask, out, top + jnp.log(total))
+    out, log_total = (
+        checkpoint_name(x, name)
+        for x, name in ((out, "attended"), (top + jnp.log(total), "log_total"))
+    )
+    return out, (q, k, v, bias, mask, out, log_total)
 
 
 def _attend_backward(saved: tuple, gradient: jax.Array) -> tuple:

@@ -157,6 +157,51 @@ def test_a_list_of_real_pairs_changes_nothing():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_groups", [None, 2])
+def test_computing_again_in_the_backward_pass_changes_nothing(n_groups):
+    """Neither logits, nor slopes of parameters and momenta, nor the sums of batch norm."""
+    options = {**TINY, "n_layers": 3, "n_class_layers": 1, "dropout": 0.0}
+    keeps, recomputes = (
+        model.from_linen(particle_transformer.ParticleTransformer(2, **options, remat=remat))
+        for remat in (False, True)
+    )
+    jets = data.from_columns(toy.jets(n=12)[0])
+    padded = batches.padded(jets, np.array([-1, *range(7)]), 24)
+    listed = None if n_groups is None else pairs.listed(padded.mask, n_groups)
+    inputs = data.inputs(padded._replace(pairs=listed))
+    variables = jax.jit(keeps.init)(jax.random.key(0), inputs)
+    again = jax.jit(recomputes.init)(jax.random.key(0), inputs)
+    jax.tree.map(np.testing.assert_array_equal, variables, again)
+
+    def everything(net, variables):
+        def loss(params, p4):
+            given = {**variables, "params": params}
+            out, sums = net.apply_train(given, inputs._replace(p4=p4))
+            return (out**2).sum(), (out[1:], sums)
+
+        slope = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+        return jax.jit(slope)(variables["params"], inputs.p4)
+
+    for given in (variables, {"params": variables["params"]}):
+        a, b = (everything(net, given) for net in (keeps, recomputes))
+        assert jax.tree.structure(a) == jax.tree.structure(b)
+        assert np.abs(a[1][1]).max() > 0
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_depends_on_the_key():
+    options = {**TINY, "n_layers": 2, "n_class_layers": 1, "dropout": 0.5}
+    net = model.from_linen(particle_transformer.ParticleTransformer(2, **options))
+    jets = data.from_columns(toy.jets(n=8)[0])
+    inputs = data.inputs(batches.padded(jets, np.arange(8), 24))
+    variables = jax.jit(net.init)(jax.random.key(0), inputs)
+    run = jax.jit(lambda key: net.apply_train(variables, inputs, key=key)[0])
+    first, same, other = (np.asarray(run(jax.random.key(k))) for k in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - other).max() > 1e-3
+
+
 @pytest.mark.slow
 def test_kinematics_stay_in_float32_beside_bfloat16():
     """Pair features and norms are wide; only products are narrow, and logits come out wide."""
