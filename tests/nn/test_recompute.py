@@ -87,7 +87,9 @@ def test_gradient_is_that_of_the_function():
 
     kept = jax.value_and_grad(loss(lambda a, b: jnp.tanh(a @ b)), argnums=(0, 1))(a, b)
     for needed in (True, False):
-        run = jax.jit(jax.value_and_grad(loss(lambda a, b: again(needed, a, b)), argnums=(0, 1)))
+        run = jax.jit(
+            jax.value_and_grad(loss(lambda a, b, n=needed: again(n, a, b)), argnums=(0, 1))
+        )
         value, slopes = run(a, b)
         np.testing.assert_allclose(value, kept[0], rtol=1e-6)
         for found, expected in zip(slopes, kept[1]):
