@@ -26,11 +26,12 @@ import tyro
 from hepjax import lorentz, runs
 from hepjax.io import root, scale_factors
 from hepjax.jets import calibration_report as report
-from hepjax.jets import data, generator, taggers
+from hepjax.jets import data, taggers
 from hepjax.jets import working_points as points
 from hepjax.jets.flavour import metrics as flavour_metrics
 from hepjax.jets.flavour import taggers as flavour_taggers
 from hepjax.jets.flavour import training
+from hepjax.jets.simulation import generator
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -26,12 +26,13 @@ import tyro
 
 from hepjax import plot, runs
 from hepjax.io import export, onnx, root
-from hepjax.jets import data, deployment, generator, taggers
+from hepjax.jets import data, deployment, taggers
 from hepjax.jets.flavour import data as flavour_data
 from hepjax.jets.flavour import deployment as flavour_deployment
 from hepjax.jets.flavour import dl1
 from hepjax.jets.flavour import generator as flavour_generator
 from hepjax.jets.flavour import taggers as flavour_taggers
+from hepjax.jets.simulation import generator
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,8 +23,9 @@ import numpy as np
 
 from hepjax import batch, runs
 from hepjax.io import root
-from hepjax.jets import data, finetuning, generator, taggers, transfer_report
+from hepjax.jets import data, finetuning, taggers, transfer_report
 from hepjax.jets.finetuning import Plan
+from hepjax.jets.simulation import generator
 
 CLASSES = ("QCD", "Tbqq")
 PRETRAIN = Plan(3, 4e-3)

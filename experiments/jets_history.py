@@ -25,7 +25,8 @@ import numpy as np
 
 from hepjax import batch, runs
 from hepjax.io import root
-from hepjax.jets import boosted_trees, data, generator, history_report, processes, taggers
+from hepjax.jets import boosted_trees, data, history_report, processes, taggers
+from hepjax.jets.simulation import generator
 
 sys.path.insert(0, str(Path(__file__).parent))
 

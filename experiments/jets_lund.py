@@ -24,7 +24,8 @@ import numpy as np
 
 from hepjax import lorentz, runs
 from hepjax.io import root, scale_factors
-from hepjax.jets import data, generator, lund_report, recipes, reweighting, taggers
+from hepjax.jets import data, lund_report, reweighting, taggers
+from hepjax.jets.simulation import generator, recipes
 
 sys.path.insert(0, str(Path(__file__).parent))
 

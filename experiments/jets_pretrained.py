@@ -18,8 +18,9 @@ import numpy as np
 
 from hepjax import lorentz, metrics, plot, runs
 from hepjax.io import root, torch_weights
-from hepjax.jets import data, generator, report, taggers, transfer_report
+from hepjax.jets import data, report, taggers, transfer_report
 from hepjax.jets import metrics as jet_metrics
+from hepjax.jets.simulation import generator
 
 TOP, QCD = data.CLASSES.index("Tbqq"), data.CLASSES.index("QCD")
 

@@ -21,7 +21,8 @@ import tyro
 
 from hepjax import batch, parallel, runs
 from hepjax.io import root
-from hepjax.jets import batches, boosted_trees, data, generator, report, taggers, training
+from hepjax.jets import batches, boosted_trees, data, report, taggers, training
+from hepjax.jets.simulation import generator
 
 CLASSES = ("QCD", "Tbqq")
 

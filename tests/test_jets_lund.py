@@ -8,7 +8,8 @@ import pytest
 import toy
 
 from hepjax.io import root, scale_factors
-from hepjax.jets import recipes, taggers
+from hepjax.jets import taggers
+from hepjax.jets.simulation import recipes
 from hepjax.plot import style
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hepjax.jets import detector as detectors
 from hepjax.jets import substructure
+from hepjax.jets.simulation import detector as detectors
 
 FLAGS = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from hepjax.jets import clustering, detector, substructure
+from hepjax.jets import clustering, substructure
+from hepjax.jets.simulation import detector
 
 pytest.importorskip("fastjet")
 

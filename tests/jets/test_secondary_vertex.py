@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from hepjax import lorentz
-from hepjax.jets import detector, secondary_vertex
+from hepjax.jets import secondary_vertex
+from hepjax.jets.simulation import detector
 
 ETA, PHI = -0.7, 2.9
 AXIS = np.array([np.cos(PHI), np.sin(PHI), np.sinh(ETA)]) / np.cosh(ETA)

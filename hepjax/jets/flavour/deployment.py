@@ -20,8 +20,8 @@ import numpy as np
 from hepjax.io import export
 from hepjax.jets import batches, deployment
 from hepjax.jets import data as jets_data
-from hepjax.jets import events as jet_events
 from hepjax.jets.flavour import data, dl1, likelihood, metrics, secondary_vertex, taggers
+from hepjax.jets.simulation import events as jet_events
 
 TRUTH = ("origin", "vertex")
 TRACKS = tuple(f"track_{name}" for name in data.Tracks._fields if name not in TRUTH)

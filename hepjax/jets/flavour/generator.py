@@ -1,8 +1,8 @@
 """Jets of b, c and light quarks and of taus from top pairs and a Z', with all that is true of them.
 
-`generate` makes jets as `jets.generator` does, in the same layout and by the same tasks, but of
-whole events: a top pair holds two b jets, some of c and tau, and light ones from W and from gluon
-radiation. A jet is labelled by the hadrons near its axis, b before c before tau (`label_b`,
+`generate` makes jets as `simulation.generator` does, in the same layout and by the same tasks, but
+of whole events: a top pair holds two b jets, some of c and tau, and light ones from W and from
+gluon radiation. A jet is labelled by the hadrons near its axis, b before c before tau (`label_b`,
 `label_c`, `label_tau`, else `label_u`), as ATLAS labels them. Its constituents carry where they
 come from (part_truth_origin, `events.ORIGINS`), which of them share a vertex (part_truth_vertex, 0
 = primary), and what silicon saw of them (part_hits_first, _pixel, _strip); part_pterr is the
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from hepjax.jets import clustering, events, generator, production
-from hepjax.jets import detector as detectors
+from hepjax.jets import clustering
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation import events, generator, production
 
 if TYPE_CHECKING:
     from hepjax.io.root import Columns
@@ -58,7 +59,8 @@ def generate(
     """Generate `n_jets` jets of a source, "ttbar" or "zprime", as measured by a detector.
 
     phase_space: None for that of the source in SPACES; the other arguments are those of
-    `jets.generator.generate`. Jets of one event share event_number. Momenta in GeV, lengths in mm.
+    `simulation.generator.generate`. Jets of one event share event_number. Momenta in
+    GeV, lengths in mm.
 
     Raises ValueError for arguments that make no sense, ImportError without Pythia or FastJet, and
     RuntimeError where a worker fails.

@@ -23,8 +23,8 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
-from hepjax.jets import events
 from hepjax.jets.flavour import data
+from hepjax.jets.simulation import events
 from hepjax.nn import attention, mlp, norm
 
 

@@ -12,8 +12,9 @@ are joined with. Sets that the network holds for tracks of the primary vertex ge
 import jax
 import numpy as np
 
-from hepjax.jets import batches, data, events
+from hepjax.jets import batches, data
 from hepjax.jets.flavour import loss, metrics, taggers
+from hepjax.jets.simulation import events
 
 
 def group(

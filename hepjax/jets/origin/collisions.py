@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepjax.jets import detector as detectors
-from hepjax.jets import pythia as regions
-from hepjax.jets.events import SETTINGS
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation import pythia as regions
+from hepjax.jets.simulation.events import SETTINGS
 
 FLAVOURS = ("b", "c", "s", "u", "d")
 """Quarks in the order of their classes."""

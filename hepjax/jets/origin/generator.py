@@ -7,8 +7,8 @@ antiquark, or two gluons (`label_b`, `label_bbar`, ... `label_g`). aux_parton_* 
 its distance; part_truth_pid is what a perfect identification of particles would tell. The jets of
 one event share event_number. `cached` keeps a sample as a ROOT file.
 
-A sample is a pure function of (source, n_jets, seed, detector), as that of `jets.generator`; its
-classes are equal in number, and its order is random.
+A sample is a pure function of (source, n_jets, seed, detector), as that of `simulation.generator`;
+its classes are equal in number, and its order is random.
 
 >>> CLASSES
 ('b', 'bbar', 'c', 'cbar', 's', 'sbar', 'u', 'ubar', 'd', 'dbar', 'g')
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from hepjax.jets import clustering, generator, production, substructure
-from hepjax.jets import detector as detectors
+from hepjax.jets import clustering, substructure
 from hepjax.jets.origin import collisions
 from hepjax.jets.origin.collisions import CODES, FLAVOURS, SOURCES
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation import generator, production
 
 if TYPE_CHECKING:
     from hepjax.io.root import Columns
@@ -61,7 +62,7 @@ def generate(
     """Generate `n_jets` jets of a source, "higgs" or "z", as measured by a detector.
 
     n_jets: even, at least 22; the classes of a Z are the ten of quarks. The other arguments are
-    those of `jets.generator.generate`. Momenta in GeV, lengths in mm, float32.
+    those of `simulation.generator.generate`. Momenta in GeV, lengths in mm, float32.
 
     Raises ValueError for arguments that make no sense, ImportError without Pythia or FastJet, and
     RuntimeError where a worker fails.

@@ -5,8 +5,8 @@ import pytest
 import toy
 
 from hepjax.io import root
-from hepjax.jets import events
 from hepjax.jets.flavour import data
+from hepjax.jets.simulation import events
 
 
 def columns(n=80, seed=0):

@@ -48,7 +48,7 @@ def test_what_the_file_lacks_is_named(make_columns):
 @pytest.mark.parametrize(("eta", "phi"), [(0.5, 0.2), (-1.5, 3.0), (0.0, -2.0)])
 def test_a_decay_in_flight_is_positive_in_both_coordinates(eta, phi):
     """Tracks from a point on the jet's axis, with the formulas of the detector."""
-    from hepjax.jets import detector
+    from hepjax.jets.simulation import detector
 
     rng = np.random.default_rng(0)
     axis = np.array([np.cos(phi), np.sin(phi), np.sinh(eta)])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hepjax.io import root
-from hepjax.jets import batches, events
+from hepjax.jets import batches
 from hepjax.jets.flavour import data, generator
+from hepjax.jets.simulation import events
 
 needs_pythia = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "fastjet")),

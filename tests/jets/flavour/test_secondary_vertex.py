@@ -5,9 +5,9 @@ import pytest
 
 from hepjax import batch, lorentz
 from hepjax.jets import data as jets_data
-from hepjax.jets import detector
 from hepjax.jets import secondary_vertex as finder
 from hepjax.jets.flavour import data, secondary_vertex
+from hepjax.jets.simulation import detector
 
 ETA, PHI = -0.7, 2.9
 AXIS = np.array([np.cos(PHI), np.sin(PHI), np.sinh(ETA)]) / np.cosh(ETA)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.jets import events
 from hepjax.jets.flavour import gn2, taggers, vertices
+from hepjax.jets.simulation import events
 from hepjax.nn.model import Model
 
 B, PV = events.FROM_B, events.PRIMARY

@@ -5,8 +5,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from hepjax.jets import detector as detectors
 from hepjax.jets.origin import collisions
+from hepjax.jets.simulation import detector as detectors
 
 needs_pythia = pytest.mark.skipif(
     importlib.util.find_spec("pythia8mc") is None,

@@ -7,8 +7,8 @@ import pytest
 from hepjax import lorentz
 from hepjax.io import root
 from hepjax.jets import batches
-from hepjax.jets import detector as detectors
 from hepjax.jets.origin import data, metrics
+from hepjax.jets.simulation import detector as detectors
 
 AT = {name: k for k, name in enumerate(data.FEATURES)}
 inputs, in_frame = jax.jit(data.inputs), jax.jit(data.in_frame)

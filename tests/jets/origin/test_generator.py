@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hepjax.io import root
-from hepjax.jets import detector as detectors
-from hepjax.jets import generator as jet_generator
 from hepjax.jets.origin import collisions, data, generator, metrics
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation import generator as jet_generator
 
 needs_pythia = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "fastjet")),

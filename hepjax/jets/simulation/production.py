@@ -8,7 +8,7 @@ does not depend on how many workers shared it, and a smaller one is the beginnin
 >>> import math
 >>> def task(name, index):
 ...     return name, index
->>> request = {"qcd": 5}  # produce(request, task, "hepjax.jets.generator", "make_jets")
+>>> request = {"qcd": 5}  # produce(request, task, "hepjax.jets.simulation.generator", "make_jets")
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.jets import processes
-from hepjax.jets.pythia import PhaseSpace
+from hepjax.jets.simulation.pythia import PhaseSpace
 
 if TYPE_CHECKING:
     from hepjax.io.root import Columns

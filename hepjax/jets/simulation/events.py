@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepjax.jets import detector as detectors
-from hepjax.jets import pythia as regions
-from hepjax.jets.pythia import PhaseSpace
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation import pythia as regions
+from hepjax.jets.simulation.pythia import PhaseSpace
 
 ORIGINS = (
     *("pileup", "fake", "primary", "fromB"),

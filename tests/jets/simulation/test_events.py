@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from hepjax.jets import events
+from hepjax.jets.simulation import events
 
 needs_pythia = pytest.mark.skipif(
     importlib.util.find_spec("pythia8mc") is None,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax.io import root
-from hepjax.jets import generator, substructure
+from hepjax.jets import substructure
+from hepjax.jets.simulation import generator
 
 needs_pythia = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "fastjet")),
@@ -245,6 +246,7 @@ def test_a_name_of_no_sample_is_an_error(tmp_path):
 
 
 def test_importing_it_starts_neither_jax_nor_pythia():
-    code = "import hepjax.jets.generator, sys; print(*(set(sys.modules) & {'jax', 'pythia8mc'}))"
+    module = "hepjax.jets.simulation.generator"
+    code = f"import {module}, sys; print(*(set(sys.modules) & {{'jax', 'pythia8mc'}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

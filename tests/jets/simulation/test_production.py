@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from hepjax.jets import production
+from hepjax.jets.simulation import production
 
 
 def piece(task):
@@ -72,7 +72,7 @@ def test_files_hold_single_precision():
     ],
 )
 def test_arguments_that_make_no_sense(change, message):
-    from hepjax.jets import events
+    from hepjax.jets.simulation import events
 
     fields = {k: v for k, v in change.items() if k in events.TTBAR._fields}
     space = events.TTBAR._replace(**fields)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hepjax.jets import silicon
+from hepjax.jets.simulation import silicon
 
 PERFECT = silicon.ATLAS_LIKE._replace(efficiency=1.0)
 

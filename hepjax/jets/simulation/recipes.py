@@ -11,7 +11,7 @@ of two Z go to quarks, of each of two tops to what the class says.
 
 from typing import NamedTuple
 
-from hepjax.jets import detector as detectors
+from hepjax.jets.simulation import detector as detectors
 
 
 class PhaseSpace(NamedTuple):

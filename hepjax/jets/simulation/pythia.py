@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepjax.jets import detector as detectors
-from hepjax.jets.recipes import (
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation.recipes import (
     JETCLASS,
     PROCESSES,
     TOP_LANDSCAPE,

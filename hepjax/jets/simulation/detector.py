@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepjax.jets import silicon as layers
+from hepjax.jets.simulation import silicon as layers
 
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 """Values of ``Objects.category``, in the order of the part_is* flags."""

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from hepjax.jets import pythia
+from hepjax.jets.simulation import pythia
 
 needs_pythia = pytest.mark.skipif(
     importlib.util.find_spec("pythia8mc") is None,

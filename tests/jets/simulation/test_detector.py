@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepjax.jets import detector, silicon
+from hepjax.jets.simulation import detector, silicon
 
 PI, ELECTRON, MUON, PHOTON, NEUTRON, K_SHORT, NEUTRINO = 211, 11, 13, 22, 2112, 310, 12
 BOTH = pytest.mark.parametrize(

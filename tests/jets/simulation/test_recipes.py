@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hepjax.io import root
-from hepjax.jets import data, generator, pythia, recipes, substructure
+from hepjax.jets import data, substructure
+from hepjax.jets.simulation import generator, pythia, recipes
 
 needs_pythia = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "fastjet")),

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hepjax.jets import clustering, production, pythia, substructure
-from hepjax.jets import detector as detectors
-from hepjax.jets.recipes import (
+from hepjax.jets import clustering, substructure
+from hepjax.jets.simulation import detector as detectors
+from hepjax.jets.simulation import production, pythia
+from hepjax.jets.simulation.recipes import (
     JETCLASS,
     PROCESSES,
     TEN_CLASSES,
