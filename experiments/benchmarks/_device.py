@@ -47,7 +47,7 @@ def measure(jets: data.RaggedJets, config: Any, plots: Path) -> dict[str, Any]:
     for rows in order:
         length = int(batch.bucket_of(count[rows].max()))
         padded = batches.padded(jets, rows, length)
-        given = data.inputs(padded._replace(pairs=pairs.listed(padded.mask)))
+        given = data.inputs(padded._replace(real=pairs.real(padded.mask)))
         given, label = jax.device_put((given, padded.label))
         if state is None:
             variables = jax.jit(net.init)(jax.random.key(config.seed), given)

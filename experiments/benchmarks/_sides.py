@@ -96,9 +96,9 @@ def memory(network: model.Model, ways: dict[str, Logits], inputs: data.Inputs) -
     """
     wide = jax.tree.map(
         lambda x: np.pad(x, [(0, 0), (0, 128 - x.shape[1])] + [(0, 0)] * (x.ndim - 2)),
-        inputs._replace(pairs=None),
+        inputs._replace(real=None),
     )
-    listed = wide._replace(pairs=pairs.listed(wide.mask))
+    listed = wide._replace(real=pairs.real(wide.mask))
     shapes = jax.eval_shape(network.init, jax.random.key(0), wide)
     state = jax.eval_shape(lambda variables: start_state(variables, 0.0), shapes)
     label, found = np.zeros(len(wide.mask), np.int32), {}

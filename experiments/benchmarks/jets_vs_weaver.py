@@ -64,7 +64,7 @@ def draw(config: Config) -> list[tuple[data.Inputs, np.ndarray]]:
     count, found = batch.lengths(jets.particles), []
     for chosen in rows[: config.n_batches * config.n_jets].reshape(config.n_batches, -1):
         padded = batches.padded(jets, chosen, min(128, int(count[chosen].max())))
-        inputs = data.inputs(padded._replace(pairs=pairs.listed(padded.mask)))
+        inputs = data.inputs(padded._replace(real=pairs.real(padded.mask)))
         found.append((jax.tree.map(np.asarray, inputs), padded.label))
     return found
 
@@ -105,7 +105,7 @@ def compare(config: Config, run: runs.Run) -> dict[str, Any]:
                 (other, expected), (own, found) = theirs(what, index), ours(what, index)
                 apart[what].append(float(np.abs(found - expected).max()))
                 seconds[what] += [(own, other)] if turn else []
-    occupied = [(x.mask.sum(), x.mask.size, (x.pairs >= 0).sum()) for x, _ in drawn]
+    occupied = [(x.mask.sum(), x.mask.size, (x.real.pairs >= 0).sum()) for x, _ in drawn]
     real, padded, n_pairs = np.sum(occupied, 0)
     results = summary("step", seconds["train"]) | summary("forward", seconds["forward"])
     results |= _sides.memory(network, ways, drawn[0][0]) | {

@@ -56,7 +56,7 @@ class Jets(NamedTuple):
 
     particles: Particles [jet, particle, ...], or flavour.data.Tracks; mask: [jet, particle] True =
     real; p4: [jet, 4] the jet's own, GeV; label: [jet] int32 class; weight: [jet], 0 = padding;
-    pairs: None, or a list of the real pairs of particles, jets.pairs.listed.
+    real: None, or lists of the real particles and their pairs, jets.pairs.real.
     """
 
     particles: Any
@@ -64,7 +64,7 @@ class Jets(NamedTuple):
     p4: Any
     label: Any
     weight: Any
-    pairs: Any = None
+    real: Any = None
 
 
 class RaggedJets(NamedTuple):
@@ -91,8 +91,8 @@ class Inputs(NamedTuple):
     features: [jet, particle, feature] scaled, 0 where masked; points: [jet, particle, 2] (deta,
     dphi), rad; p4: [jet, particle, 4] (E, px, py, pz) GeV; mask: [jet, particle]; displacement:
     [jet, particle, 4] (d0, its error, dz, its error), mm, 0 for what left no track, None where
-    the features hold no impact parameters; pairs: None, or a list of the real pairs [group, pair],
-    jets.pairs.listed.
+    the features hold no impact parameters; real: None, or lists of the real particles and their
+    pairs, jets.pairs.real.
     """
 
     features: Any
@@ -100,7 +100,7 @@ class Inputs(NamedTuple):
     p4: Any
     mask: Any
     displacement: Any = None
-    pairs: Any = None
+    real: Any = None
 
 
 Features = FeatureSet | Callable[[Jets], Inputs]
@@ -346,5 +346,5 @@ def inputs(jets: Jets, features: Features = "full") -> Inputs:
         p4=jnp.where(kept, p4, 0),
         mask=mask,
         displacement=None if physical is None else jnp.where(kept, physical, 0),
-        pairs=jets.pairs,
+        real=jets.real,
     )

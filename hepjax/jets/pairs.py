@@ -4,11 +4,8 @@ The four features of a pair are the variables in which QCD radiation is simple (
 eq. 3): kT = min(pT) Delta R, z = min(pT) / (pTi + pTj), the distance Delta R in rapidity and
 azimuth, and the pair's mass. They are symmetric, so that only the lower triangle of pairs is
 computed, with its diagonal, and `mirror` fills the square. In order: `indices` of the triangle,
-`listed` for the real pairs alone, the two ways to compute features of pairs, `spread` from a list
-back to the triangle, and `mirror`.
-
-Of the pairs of a padded batch two thirds are not real, at the occupancy of JetClass. A list of the
-real ones, made on the host and padded to one of sixteen lengths, leaves the others out of all work.
+`real` for lists of what is real (`nn.packing`), the two ways to compute features of pairs, `spread`
+from a list back to the triangle, and `mirror`.
 
 `stable` is for float32: masses from `lorentz.mass_squared`, and 1 - cos theta from unit vectors.
 `weaver` is the formula of the reference code, E^2 - |p|^2 of the sum and ln(1 + 2 pz / (E - pz)) /
@@ -29,14 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import lorentz
+from hepjax.nn import packing
 
 PairFeatures = Callable[..., jax.Array]
 """p4 [jet, particle, 4] -> features [feature, jet, pair], finite where p4 is 0; with a list of
 pairs [group, pair] behind p4, the features [feature, group, pair] of those.
 """
-
-N_LENGTHS = 16
-"""How many lengths a list of pairs can have, so that a step compiles a few times only."""
 
 FLOOR = 1e-8
 """Smallest argument of the logarithms, GeV or GeV^2, as in the reference code."""
@@ -56,6 +51,15 @@ class Indices(NamedTuple):
     above: np.ndarray
 
 
+class Real(NamedTuple):
+    """Lists of what is real of a batch, nn.packing.listed: particles [group, entry], and pairs
+    [group, entry] of the lower triangle.
+    """
+
+    particles: Any
+    pairs: Any
+
+
 def indices(n_particles: int) -> Indices:
     """List the lower triangle, diagonal included, row by row."""
     i, j = (x.astype(np.int32) for x in np.tril_indices(n_particles))
@@ -70,31 +74,17 @@ def mask(particles: jax.Array) -> jax.Array:
     return _pick(particles, pairs.i) & _pick(particles, pairs.j)
 
 
-def listed(particles: np.ndarray, n_groups: int = 1) -> np.ndarray:
-    """List the real pairs of a batch on the host, [group, pair] int32, behind them -1.
+def real(particles: np.ndarray, n_groups: int = 1) -> Real:
+    """List the real particles of a batch and their pairs on the host.
 
-    particles: [jet, particle], which are real; n_groups: shares of the batch with a list each, a
-    multiple of the number of devices. An entry counts the pairs of all jets of its group, padded
-    ones too. The length is the smallest of N_LENGTHS fractions of all pairs that holds every group.
-    Raises ValueError where jets cannot be shared among the groups.
+    particles: [jet, particle], which are real; n_groups: shares of the batch with lists of their
+    own, a multiple of the number of devices. Raises ValueError where jets cannot be shared among
+    the groups.
     """
     particles = np.asarray(particles, bool)
-    if len(particles) % n_groups:
-        raise ValueError(f"n_groups: {len(particles)} jets cannot be shared among {n_groups}")
     triangle = indices(particles.shape[1])
-    real = (particles[:, triangle.i] & particles[:, triangle.j]).reshape(n_groups, -1)
-    count = real.sum(1)
-    step = -(-real.shape[1] // N_LENGTHS)
-    length = min(max(1, -(-int(count.max()) // step)) * step, real.shape[1])
-    out = np.full((n_groups, length), -1, np.int32)
-    out[np.arange(length) < count[:, None]] = np.nonzero(real)[1]
-    return out
-
-
-def chosen(real: jax.Array, listed: jax.Array) -> jax.Array:
-    """Tell which entries of a list [group, pair] are real, from real [jet, pair] of all pairs."""
-    flat = real.reshape(len(listed), -1)
-    return (listed >= 0) & _pick(flat, jnp.maximum(listed, 0))
+    both = particles[:, triangle.i] & particles[:, triangle.j]
+    return Real(packing.listed(particles, n_groups), packing.listed(both, n_groups))
 
 
 def stable(p4: jax.Array, listed: jax.Array | None = None) -> jax.Array:
@@ -166,12 +156,7 @@ def spread(x: jax.Array, listed: jax.Array, n_pairs: int) -> jax.Array:
     """Bring pairs of a list to their places among n_pairs of each group, 0 elsewhere: [..., group,
     pair] -> [..., group, n_pairs].
     """
-    n_groups, length = listed.shape
-    group = jnp.arange(n_groups)[:, None]
-    to = jnp.where(listed < 0, n_pairs, listed)
-    place = jnp.full((n_groups, n_pairs), length, jnp.int32)
-    place = place.at[group, to].set(jnp.arange(length, dtype=jnp.int32), mode="drop")
-    return _spread(x, listed, place)
+    return _spread(x, listed, packing.places(listed, n_pairs))
 
 
 @jax.custom_vjp

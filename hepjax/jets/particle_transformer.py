@@ -33,7 +33,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from hepjax.jets import data, pairs
-from hepjax.nn import attention, mlp, model, norm, recompute
+from hepjax.nn import attention, mlp, model, norm, packing, recompute
 
 Activation = Callable[[jax.Array], jax.Array]
 xavier = linen.initializers.xavier_uniform()
@@ -48,8 +48,8 @@ class ParticleTransformer(linen.Module):
     activations and residuals; pair_features: `pairs.stable` or `.weaver`; trim: whether
     training drops random particles of the largest jets of a batch, as weaver does; axis_name:
     pmap's axis; dtype: of matrix products, None for that of the inputs; remat: whether training
-    computes the inside of blocks, and the embedding of pairs that are not listed, again in the
-    backward pass (`nn.recompute`): less memory for a little more work.
+    on inputs that do not list what is real computes the embedding of pairs and the inside of blocks
+    again in the backward pass (`nn.recompute`): less memory for more work.
     """
 
     n_classes: int
@@ -79,10 +79,14 @@ class ParticleTransformer(linen.Module):
         embedding = Embedding(
             self.embed_dims, self.activation, self.axis_name, self.dtype, name="embedding"
         )
-        x = jnp.where(mask[..., None], embedding(features, mask, train), 0)
+        here = mask
+        if inputs.real is not None:
+            features = packing.pack(features, inputs.real.particles)
+            here = packing.chosen(mask, inputs.real.particles)
+        x = jnp.where(here[..., None], embedding(features, here, train), 0)
         p4 = jnp.where(mask[..., None], inputs.p4, 0)
-        bias = self._bias(p4, mask, train, inputs.pairs) if self.pair_dims else None
-        x = self._blocks(x, mask, bias, train)
+        bias = self._bias(p4, mask, train, inputs.real) if self.pair_dims else None
+        x = self._blocks(x, mask, bias, train, inputs.real)
         token = self.param("class_token", linen.initializers.truncated_normal(0.02), (x.shape[-1],))
         token = jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], x.shape[-1]))
         for k in range(self.n_class_layers):
@@ -94,12 +98,13 @@ class ParticleTransformer(linen.Module):
         wide = jnp.promote_types(token.dtype, jnp.float32)
         return linen.Dense(self.n_classes, kernel_init=xavier, name="head")(token.astype(wide))
 
-    def _bias(self, p4: jax.Array, mask: jax.Array, train: bool, listed: Any) -> jax.Array:
+    def _bias(self, p4: jax.Array, mask: jax.Array, train: bool, real: Any) -> jax.Array:
         """Embed pairs as a bias [jet, head, particle, particle]."""
         name, widths = "pair_embedding", (*self.pair_dims, self.n_heads)
         fields = (widths, self.pair_features, self.activation, self.axis_name, self.dtype)
+        listed = None if real is None else real.pairs
         bias = PairEmbedding(*fields, name=name)(p4, mask, train, listed)
-        if not self._recomputes(train) or listed is not None:
+        if not self._recomputes(train, real):
             return bias
         known = {kind: tree[name] for kind, tree in self.variables.items() if name in tree}
         params = known.pop("params")
@@ -114,14 +119,20 @@ class ParticleTransformer(linen.Module):
             some = jax.lax.pmax(some, self.axis_name)
         return recompute.gradient(bias, again, some, params, p4)
 
-    def _blocks(self, x: jax.Array, mask: jax.Array, bias: Any, train: bool) -> jax.Array:
-        """Apply the particle blocks, block_0 and so on, to x [jet, particle, feature]."""
+    def _blocks(
+        self, x: jax.Array, mask: jax.Array, bias: Any, train: bool, real: Any
+    ) -> jax.Array:
+        """Apply the particle blocks, block_0 and so on; x: as the embedding gives it, returns
+        [jet, particle, feature].
+        """
         fields = (self.n_heads, self.mlp_ratio, self.dropout, self.activation, self.dtype)
-        if not self._recomputes(train) or not self.n_layers:
+        if not self._recomputes(train, real) or not self.n_layers:
+            listed = None if real is None else real.particles
             for k in range(self.n_layers):
                 scale = 1 / math.sqrt(2 * (k + 1))
-                x = Block(*fields, out_scale=scale, name=f"block_{k}")(x, mask, bias, train)
-            return x
+                block = Block(*fields, out_scale=scale, name=f"block_{k}")
+                x = block(x, mask, bias, train, listed)
+            return x if listed is None else packing.unpack(x, listed, mask.shape)
         block = Block(*fields, out_scale=1.0, parent=None)
         keys = jax.random.split(self.make_rng("dropout"), self.n_layers) if self.dropout else None
 
@@ -132,8 +143,8 @@ class ParticleTransformer(linen.Module):
         params = [self.variables["params"][f"block_{k}"] for k in range(self.n_layers)]
         return recompute.layers(layer, params, x, keys)
 
-    def _recomputes(self, train: bool) -> bool:
-        return train and self.remat and not self.is_initializing()
+    def _recomputes(self, train: bool, real: Any) -> bool:
+        return train and self.remat and real is None and not self.is_initializing()
 
 
 def small(n_classes: int, **fields: Any) -> ParticleTransformer:
@@ -145,8 +156,8 @@ def small(n_classes: int, **fields: Any) -> ParticleTransformer:
 
 
 class Embedding(linen.Module):
-    """From features [jet, particle, feature] to [jet, particle, widths[-1]]: masked batch norm,
-    then layers.
+    """From features [set, item, feature] to [set, item, widths[-1]]: masked batch norm, then
+    layers; sets are jets, or groups of them whose real particles are packed.
     """
 
     widths: tuple[int, ...]
@@ -183,7 +194,7 @@ class PairEmbedding(linen.Module):
         real = pairs.mask(mask)
         n_pairs = real.size
         if listed is not None:
-            real = pairs.chosen(real, listed)
+            real = packing.chosen(real, listed)
         real = real.reshape(-1)
         x = self.features(p4, listed)
         x = x.reshape(x.shape[0], -1)
@@ -205,7 +216,7 @@ class PairEmbedding(linen.Module):
 
 class Block(linen.Module):
     """Attention between particles with a pair bias, then a dense layer of mlp_ratio times the
-    width and back.
+    width and back; all but the attention sees real particles alone where they are listed.
     """
 
     n_heads: int
@@ -216,12 +227,14 @@ class Block(linen.Module):
     out_scale: float
 
     @linen.compact
-    def __call__(self, x: jax.Array, mask: jax.Array, bias: Any, train: bool) -> jax.Array:
-        """Map x [jet, particle, feature] to the same shape."""
+    def __call__(
+        self, x: jax.Array, mask: jax.Array, bias: Any, train: bool, listed: Any = None
+    ) -> jax.Array:
+        """Map x [jet, particle, feature], or [group, entry, feature], to the same shape."""
         attend = attention.MultiHeadAttention(
             self.n_heads, True, self.dropout, self.dtype, out_scale=self.out_scale, name="attention"
         )
-        y = attend(x, mask, bias, train)
+        y = attend(x, mask, bias, train, listed)
         x = x + self._drop(_scale_heads(self, y), train)
         y = _widen(self, x, lambda h: self._drop(h, train), self.out_scale)
         return _residual(self, x) + self._drop(y, train)

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from hepjax.nn import mlp, norm
+from hepjax.nn import mlp, norm, packing
 
 Implementation = Literal["auto", "cudnn", "plain"]
 MASKED = -1e30
@@ -90,8 +90,11 @@ class MultiHeadAttention(linen.Module):
         mask: jax.Array | None = None,
         bias: jax.Array | None = None,
         train: bool = False,
+        listed: jax.Array | None = None,
     ) -> jax.Array:
-        """Attend within each set; mask: [set, item] True = real; bias: [set, head, item, item]."""
+        """Attend within each set; mask: [set, item] True = real; bias: [set, head, item, item];
+        listed: with it x and what is returned are [group, entry, feature], nn.packing.
+        """
         n_features = x.shape[-1]
         kernel, shift, out_kernel, out_shift = _projections(self, n_features, self.out_scale)
         dtype = self.dtype or x.dtype
@@ -101,7 +104,9 @@ class MultiHeadAttention(linen.Module):
         else:
             qkv = mlp.matmul(x.astype(dtype), kernel.astype(dtype)) + shift.astype(dtype)
         qkv = checkpoint_name(qkv, "projected")
-        qkv = qkv.reshape(*x.shape[:-1], 3, self.n_heads, n_features // self.n_heads)
+        if listed is not None and mask is not None:
+            qkv = packing.unpack(qkv, listed, mask.shape)
+        qkv = qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, n_features // self.n_heads)
         query, key, value = (qkv[..., k, :, :] for k in range(3))
         rate = self.dropout if train else 0.0
         out = attention(
@@ -114,7 +119,9 @@ class MultiHeadAttention(linen.Module):
             dropout_key=self.make_rng("dropout") if rate > 0 else None,
             implementation=self.implementation,
         )
-        out = mlp.matmul(out.reshape(x.shape), out_kernel.astype(dtype))
+        out = out.reshape(*out.shape[:2], n_features)
+        out = out if listed is None else packing.pack(out, listed)
+        out = mlp.matmul(out, out_kernel.astype(dtype))
         return out + out_shift.astype(dtype)
 
 

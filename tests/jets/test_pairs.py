@@ -59,23 +59,19 @@ MASK = np.arange(8) < np.array([[8], [3], [0], [5]])
 
 
 @pytest.mark.parametrize("n_groups", [1, 2])
-def test_a_list_holds_each_real_pair_once(n_groups):
-    found = pairs.listed(MASK, n_groups)
-    real = np.asarray(pairs.mask(MASK)).reshape(n_groups, -1)
-    assert found.shape[0] == n_groups
-    assert found.shape[1] % -(-real.shape[1] // pairs.N_LENGTHS) == 0
-    for row, expected in zip(found, real):
-        np.testing.assert_array_equal(row[row >= 0], np.flatnonzero(expected))
-    kept = np.asarray(pairs.chosen(real.reshape(4, -1), found))
-    np.testing.assert_array_equal(kept, found >= 0)
+def test_lists_hold_what_is_real(n_groups):
+    found = pairs.real(MASK, n_groups)
+    for listed, real in ((found.particles, MASK), (found.pairs, np.asarray(pairs.mask(MASK)))):
+        for row, expected in zip(listed, real.reshape(n_groups, -1), strict=True):
+            np.testing.assert_array_equal(row[row >= 0], np.flatnonzero(expected))
     with pytest.raises(ValueError, match="shared among 3"):
-        pairs.listed(MASK, 3)
+        pairs.real(MASK, 3)
 
 
 @pytest.mark.parametrize("features", [pairs.stable, pairs.weaver])
 def test_features_of_a_list_are_those_of_all_pairs(features):
     p4 = np.where(MASK[..., None], collinear(), 0).astype(np.float32)
-    found = pairs.listed(MASK, 2)
+    found = pairs.real(MASK, 2).pairs
     of_all = np.asarray(jax.jit(features)(p4)).reshape(4, 2, -1)
     of_list = np.asarray(jax.jit(features)(p4, found))
     for group in range(2):
@@ -85,7 +81,7 @@ def test_features_of_a_list_are_those_of_all_pairs(features):
 
 
 def test_a_list_is_spread_and_its_gradient_gathered():
-    found = pairs.listed(MASK, 2)
+    found = pairs.real(MASK, 2).pairs
     x = np.random.default_rng(0).normal(size=(3, *found.shape)).astype(np.float32)
     x[:, found < 0] = np.nan
     n_pairs = 2 * 36

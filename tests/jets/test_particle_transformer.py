@@ -132,16 +132,15 @@ def test_biases_that_a_norm_takes_out_have_no_gradient():
     assert np.any(slopes["norm"]["scale"] != 0)
 
 
-def test_a_list_of_real_pairs_changes_nothing():
+def test_lists_of_what_is_real_change_nothing():
     """Neither the logits of training, nor slopes, nor the sums of batch norm."""
     net = model.from_linen(TAGGERS["part"])
     jets = data.from_columns(toy.jets(n=12)[0])
     padded = batches.padded(jets, np.array([-1, *range(7)]), 24)
     inputs = [
-        data.inputs(padded._replace(pairs=listed))
-        for listed in (None, pairs.listed(padded.mask, 2))
+        data.inputs(padded._replace(real=real)) for real in (None, pairs.real(padded.mask, 2))
     ]
-    assert inputs[1].pairs.size < 0.8 * 8 * 300
+    assert inputs[1].real.pairs.size < 0.8 * 8 * 300
     params = jax.jit(net.init)(jax.random.key(0), inputs[0])["params"]
 
     @jax.jit
@@ -157,8 +156,7 @@ def test_a_list_of_real_pairs_changes_nothing():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_groups", [None, 2])
-def test_computing_again_in_the_backward_pass_changes_nothing(n_groups):
+def test_computing_again_in_the_backward_pass_changes_nothing():
     """Neither logits, nor slopes of parameters and momenta, nor the sums of batch norm."""
     options = {**TINY, "n_layers": 3, "n_class_layers": 1, "dropout": 0.0}
     keeps, recomputes = (
@@ -167,8 +165,7 @@ def test_computing_again_in_the_backward_pass_changes_nothing(n_groups):
     )
     jets = data.from_columns(toy.jets(n=12)[0])
     padded = batches.padded(jets, np.array([-1, *range(7)]), 24)
-    listed = None if n_groups is None else pairs.listed(padded.mask, n_groups)
-    inputs = data.inputs(padded._replace(pairs=listed))
+    inputs = data.inputs(padded)
     variables = jax.jit(keeps.init)(jax.random.key(0), inputs)
     again = jax.jit(recomputes.init)(jax.random.key(0), inputs)
     jax.tree.map(np.testing.assert_array_equal, variables, again)
