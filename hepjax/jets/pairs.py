@@ -74,17 +74,17 @@ def mask(particles: jax.Array) -> jax.Array:
     return _pick(particles, pairs.i) & _pick(particles, pairs.j)
 
 
-def real(particles: np.ndarray, n_groups: int = 1) -> Real:
+def real(particles: np.ndarray, n_groups: int = 1, n_lengths: int = packing.N_LENGTHS) -> Real:
     """List the real particles of a batch and their pairs on the host.
 
     particles: [jet, particle], which are real; n_groups: shares of the batch with lists of their
-    own, a multiple of the number of devices. Raises ValueError where jets cannot be shared among
-    the groups.
+    own, a multiple of the number of devices; n_lengths: how many lengths a list can have, for each
+    of which a step is compiled. Raises ValueError where jets cannot be shared among the groups.
     """
     particles = np.asarray(particles, bool)
     triangle = indices(particles.shape[1])
     both = particles[:, triangle.i] & particles[:, triangle.j]
-    return Real(packing.listed(particles, n_groups), packing.listed(both, n_groups))
+    return Real(*(packing.listed(found, n_groups, n_lengths) for found in (particles, both)))
 
 
 def stable(p4: jax.Array, listed: jax.Array | None = None) -> jax.Array:

@@ -12,6 +12,7 @@ from hepjax.jets import (
     data,
     deepak8,
     loss,
+    pairs,
     particle_flow,
     particle_transformer,
     particlenet,
@@ -21,10 +22,16 @@ from hepjax.nn import model
 N_STEPS = 20
 RATE = 1e3
 PART = {"embed_dims": (8, 16, 8), "pair_dims": (8,), "n_heads": 2, "n_layers": 1}
+
+
+def part(axis):
+    sizes = {**PART, "n_class_layers": 1, "dropout": 0.0}
+    return particle_transformer.ParticleTransformer(2, **sizes, axis_name=axis)
+
+
 ARCHITECTURES = {
-    "part": lambda axis: particle_transformer.ParticleTransformer(
-        2, **PART, n_class_layers=1, dropout=0.0, axis_name=axis
-    ),
+    "part": part,
+    "part_packed": part,  # by lists of what is real, one a device
     "particlenet": lambda axis: particlenet.small(
         2, widths=((8,),), k=4, fc_width=8, axis_name=axis
     ),
@@ -71,13 +78,14 @@ def trained(name, served, mode, devices, optimiser, n_steps, dtype=np.float32):
         update=loss.update(0.9),
     )
     settings = train.Settings(n_steps=n_steps, log_every=1)
-    wide = batch.Batches(
-        served.shapes,
-        lambda e, i: jax.tree.map(
-            lambda x: x.astype(dtype) if x.dtype == np.float32 else x, served.get(e, i)
-        ),
-        served.rows,
-    )
+
+    def get(epoch, index):
+        jets = served.get(epoch, index)
+        if name == "part_packed":
+            jets = jets._replace(real=pairs.real(jets.mask, 8, n_lengths=1))
+        return jax.tree.map(lambda x: x.astype(dtype) if x.dtype == np.float32 else x, jets)
+
+    wide = batch.Batches(served.shapes, get, served.rows)
     done = train.fit(step, state, wide, finish, settings, layout=layout)
     return np.array(values), variables["params"], jax.device_get(done.state)
 
@@ -107,11 +115,12 @@ def gradient(name, served, mode, devices, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_sgd_gradient_is_that_of_one_device(served, mode, dtype):
+@pytest.mark.parametrize("name", ["part", "part_packed"])
+def test_sgd_gradient_is_that_of_one_device(served, mode, dtype, name):
     """Relative to the largest component: a sum over eight devices rounds at that scale."""
     with jax.enable_x64(dtype is np.float64):
-        one = gradient("part", served, "jit", 1, dtype)
-        eight = gradient("part", served, mode, 8, dtype)
+        one = gradient(name, served, "jit", 1, dtype)
+        eight = gradient(name, served, mode, 8, dtype)
     assert np.abs(one).max() > 1e-3
     tolerance = 1e-5 if dtype is np.float32 else 1e-10
     np.testing.assert_allclose(eight, one, rtol=tolerance, atol=tolerance * np.abs(one).max())
