@@ -1,6 +1,6 @@
 """Jets trained a second on one accelerator: the network in bfloat16, batches that stay on it.
 
-Jets of like length share a batch, padded to a bucket, with the list of their real pairs; products
+Jets of like length share a batch, padded to a bucket, with lists of what is real; products
 are in bfloat16, kinematics, norms and the loss in float32. `measure` prints a table last. The floor
 by operations, 1.52 M jets/s, is that of an H200 at 42 particles a jet: 2 GFLOP a jet of 128 scaled
 down, at 790 TFLOP/s.

@@ -1,9 +1,9 @@
 """The two sides of jets_vs_weaver.py, each a function ask(what, index) -> (CPU seconds, value).
 
 "forward" gives the logits of a batch by its own statistics (weaver also answers "evaluate", by the
-running ones), "train" makes a step (forward,
-backward, AdamW, running statistics) and gives the loss before it. `in_jax` is a network here;
-`weaver` starts `_weaver.py` in an environment of its own, made where it is missing.
+running ones), "train" makes a step (forward, backward, AdamW, running statistics) and gives the
+loss before it. `in_jax` is a network here; `weaver` starts `_weaver.py` in an environment of its
+own, made where it is missing.
 """
 
 import contextlib
@@ -91,8 +91,8 @@ def in_jax(logits: Logits, variables: Any, drawn: list, rate: float) -> Ask:
 
 
 def memory(network: model.Model, ways: dict[str, Logits], inputs: data.Inputs) -> dict[str, float]:
-    """Measure the temporary memory, MB, of a step at 128 particles: the naive network's, ours with
-    all pairs, and ours with the list of these jets' real ones.
+    """Measure the temporary memory, MB, of a step at 128 particles: the naive network's, ours on
+    all particles and pairs, and ours with lists of these jets' real ones.
     """
     wide = jax.tree.map(
         lambda x: np.pad(x, [(0, 0), (0, 128 - x.shape[1])] + [(0, 0)] * (x.ndim - 2)),

@@ -7,9 +7,9 @@ Expected: step_ratio below 1, memory_ratio_naive below 0.25
 
 Both sides have the same weights and the same batches, cut to the batch's own longest jet, dropout
 off, batch norm by the batch, one thread on one core; each in its own process, timed in turn, in CPU
-seconds. weaver has its defaults: only real pairs are embedded. `_sides.py` holds both,
-`_weaver.py` is what runs in torch, `_naive.py` the network in plain JAX, whose memory is compared.
-With --gpu, `_device.py` measures jets/s trained in bfloat16 instead.
+seconds. weaver has its defaults: only real pairs are embedded. Ours has lists of what is
+real. `_sides.py` holds both, `_weaver.py` is what runs in torch, `_naive.py` the network in plain
+JAX, whose memory is compared. With --gpu, `_device.py` measures jets/s trained in bfloat16 instead.
 """
 
 import dataclasses
@@ -58,7 +58,9 @@ def read(path: Path) -> data.RaggedJets:
 
 
 def draw(config: Config) -> list[tuple[data.Inputs, np.ndarray]]:
-    """Draw batches at random, cut to their longest jet: inputs with real pairs, and labels."""
+    """Draw batches at random, cut to their longest jet: inputs with lists of what is real, and
+    labels.
+    """
     jets = read(config.data)
     rows = batch.generator(config.seed).permutation(len(jets.label))
     count, found = batch.lengths(jets.particles), []
