@@ -79,9 +79,8 @@ def main(config: Config) -> dict[str, Any]:
     differences = {name: np.abs(one[name] - x).ravel() for name, x in other.items()}
     results |= {f"largest_{name}": float(x.max()) for name, x in differences.items()}
     with plot.figure(run.path / "plots" / "differences") as ax:
-        edges = np.geomspace(1e-9, 1e-3, 49)
         for name, x in differences.items():
-            ax.hist(np.maximum(x, 2e-9), edges, histtype="step", label=name)
+            ax.hist(np.maximum(x, 2e-9), np.geomspace(1e-9, 1e-3, 49), histtype="step", label=name)
         ax.axvline(config.tolerance, color="grey", linestyle="--")
         ax.set(xscale="log", yscale="log", xlabel="Difference from JAX", ylabel="Numbers")
         ax.legend()

@@ -132,9 +132,8 @@ def trained(
     config: Config, name: str, tagger: taggers.Tagger, jets: Any, plan: Plan, seed: int = 0
 ) -> taggers.Tagger:
     """Train one network in its own run folder, or take up where that stands."""
-    out = config.out / "trainings" / name
     return finetuning.fit(
-        runs.create(out, config, resume=config.resume, ignore=GROWING),
+        runs.create(config.out / "trainings" / name, config, resume=config.resume, ignore=GROWING),
         tagger,
         (config.model, config.size),
         *jets[:2],

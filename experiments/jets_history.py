@@ -141,8 +141,7 @@ def work(task: tuple[dict[str, Any], str, int]) -> None:
         common: dict[str, Any] = {"size": config.size, "seed": seed, "buckets": config.buckets}
         one = jets_top.Config(out=out, model=name, resume=True, **common, **recipe)
         jets_top.fit(one, runs.create(out, one, resume=True), *parts[:2])
-        logits = taggers.score(taggers.restore(out), parts[2])
-        score = logits[:, 1] - logits[:, 0]
+        score = np.diff(taggers.score(taggers.restore(out), parts[2]))[:, 0]
     kept = {"score": score, "label": parts[2].label, "n_train": len(parts[0].label)}
     runs.write_atomically(out / "scores.npz", lambda path: np.savez(path, **kept))
 

@@ -158,7 +158,7 @@ def test_lists_of_what_is_real_change_nothing():
 
 def test_computing_again_in_the_backward_pass_changes_nothing():
     """Neither logits, nor slopes of parameters and momenta, nor the sums of batch norm."""
-    options = {**TINY, "n_layers": 3, "n_class_layers": 1, "dropout": 0.0}
+    options = {**TINY, "n_layers": 2, "n_class_layers": 1, "dropout": 0.0}
     keeps, recomputes = (
         model.from_linen(particle_transformer.ParticleTransformer(2, **options, remat=remat))
         for remat in (False, True)
@@ -179,12 +179,11 @@ def test_computing_again_in_the_backward_pass_changes_nothing():
         slope = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
         return jax.jit(slope)(variables["params"], inputs.p4)
 
-    for given in (variables, {"params": variables["params"]}):
-        a, b = (everything(net, given) for net in (keeps, recomputes))
-        assert jax.tree.structure(a) == jax.tree.structure(b)
-        assert np.abs(a[1][1]).max() > 0
-        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
-            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
+    a, b = (everything(net, variables) for net in (keeps, recomputes))
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    assert np.abs(a[1][1]).max() > 0
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
 
 
 def test_dropout_depends_on_the_key():
