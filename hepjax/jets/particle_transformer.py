@@ -136,7 +136,7 @@ class ParticleTransformer(linen.Module):
         block = Block(*fields, out_scale=1.0, parent=None)
         keys = jax.random.split(self.make_rng("dropout"), self.n_layers) if self.dropout else None
 
-        def layer(params: Any, x: jax.Array, key: Any) -> jax.Array:
+        def layer(params: Any, x: jax.Array, key: Any) -> Any:
             rngs = None if key is None else {"dropout": key}
             return block.apply({"params": params}, x, mask, bias, train, rngs=rngs)
 

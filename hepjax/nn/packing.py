@@ -71,8 +71,10 @@ def pack(x: jax.Array, listed: jax.Array) -> jax.Array:
     return _move(rows, listed, places(listed, rows.shape[1]))
 
 
-def unpack(x: jax.Array, listed: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Bring rows of a list back: x [group, entry, feature] -> [*shape, feature], 0 elsewhere."""
+def unpack(x: jax.Array, listed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Bring rows of a list back: x [group, entry, feature] -> [set, item, feature], 0 elsewhere;
+    shape: of sets and items.
+    """
     place = places(listed, math.prod(shape) // len(listed))
     rows = _move(x, jnp.where(place < x.shape[1], place, -1), listed)
     return rows.reshape(*shape, x.shape[-1])
