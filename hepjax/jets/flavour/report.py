@@ -58,7 +58,7 @@ def compare(
     titles = {k: names.get(k, k) for k in logits}
     for background in ("u", "c"):
         _roc(folder, {titles[k]: x[0] for k, x in scores.items()}, label, background)
-    _side_by_side(folder, results, titles)
+    _side_by_side(folder, results, titles, label)
     _scan(folder, {titles[k]: x[0] for k, x in logits.items()}, label)
     last = list(scores)[-1]
     _discriminant(folder, titles[last], scores[last][0], label)
@@ -115,16 +115,21 @@ def _roc(folder: Path, scores: Mapping[str, np.ndarray], label: np.ndarray, back
         plot.sample(ax, _about(label))
 
 
-def _side_by_side(folder: Path, results: Mapping[str, Any], names: Mapping[str, str]) -> None:
+def _side_by_side(
+    folder: Path, results: Mapping[str, Any], names: Mapping[str, str], label: np.ndarray
+) -> None:
     with plot.figure(folder / "rejections") as ax:
         for background, marker in (("light", "o"), ("c", "s")):
             keys = [f"{name}_{background}_rejection_70" for name in names]
             value, error = ([results[k + end] for k in keys] for end in ("", "_error"))
-            label = f"{background} jets"
-            ax.errorbar(range(len(keys)), value, error, fmt=f"k{marker}", capsize=3, label=label)
+            look = {"fmt": f"k{marker}", "capsize": 3, "label": f"{background} jets"}
+            ax.errorbar(range(len(keys)), value, error, **look)
         ax.set_xticks(range(len(names)), names.values(), rotation=20, ha="right", fontsize=10)
         ax.set(yscale="log", ylabel="Rejection at 70 % efficiency of b jets")
+        ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(3, None))
+        ax.tick_params(axis="x", which="minor", bottom=False, top=False)
         ax.legend()
+        plot.sample(ax, _about(label))
 
 
 def _scan(folder: Path, logits: Mapping[str, np.ndarray], label: np.ndarray) -> None:
