@@ -100,7 +100,7 @@ def _ratio(
 
 
 def _about(label: np.ndarray) -> str:
-    counts = ", ".join(f"{(label == i).sum():,} {k}" for i, k in enumerate(CLASSES))
+    counts = ", ".join(f"{(label == i).sum():,} {KEYS.get(k, k)}" for i, k in enumerate(CLASSES))
     return f"Pythia 8, {counts} jets"
 
 
@@ -139,11 +139,13 @@ def _scan(folder: Path, logits: Mapping[str, np.ndarray], label: np.ndarray) -> 
             light, charm = ([r.value for r in scan[k]] for k in ("u", "c"))
             ax.plot(light, charm, marker="os^vDP"[i % 6], label=name)
             at = FRACTIONS.index(flavour_metrics.F_C)
-            ax.annotate(f"$f_c$ = {FRACTIONS[at]}", (light[at], charm[at]), fontsize=8)
+            usual = f"$f_c$ = {FRACTIONS[at]}" if i + 1 == len(logits) else None
+            ax.plot(light[at], charm[at], "ko", fillstyle="none", markersize=11, label=usual)
         ax.set(xscale="log", yscale="log")
         ax.set(xlabel="Rejection of light jets", ylabel="Rejection of c jets")
-        ax.legend()
-        plot.sample(ax, _about(label), "70 % efficiency of b jets")
+        title = f"{EFFICIENCY:.0%} efficiency of b jets"
+        ax.legend(loc="lower left", ncols=2, fontsize=11, title=title, title_fontsize=11)
+        plot.sample(ax, _about(label))
 
 
 def _discriminant(folder: Path, name: str, score: np.ndarray, label: np.ndarray) -> None:
