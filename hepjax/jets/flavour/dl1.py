@@ -72,7 +72,7 @@ def sample(jets: jets_data.RaggedJets, table: np.ndarray) -> jets_data.RaggedJet
 def inputs(jets: jets_data.Jets) -> data.Inputs:
     """Take the rows of a batch of `sample` as Inputs: tracks [jet, 1, variable]."""
     mask = jnp.asarray(jets.mask)
-    return data.Inputs(jets.particles, jnp.zeros((len(mask), 2)), mask)
+    return data.Inputs(jets.particles, jnp.zeros((mask.shape[0], 2)), mask)
 
 
 class DL1(linen.Module):
@@ -95,7 +95,7 @@ class DL1(linen.Module):
         x = norm.MaskedBatchNorm(-1, self.axis_name, name="norm")(rows.tracks[:, 0], mask, train)
         for k, width in enumerate(self.hidden):
             x = linen.Dense(width * self.pieces, dtype=self.dtype, name=f"dense_{k}")(x)
-            x = x.reshape(len(x), width, self.pieces).max(-1)
+            x = x.reshape(*x.shape[:-1], width, self.pieces).max(-1)
             x = norm.MaskedBatchNorm(-1, self.axis_name, name=f"norm_{k}")(x, mask, train)
         flavour = linen.Dense(self.n_classes, name="flavour")(x.astype(jnp.float32))
         return gn2.Output(flavour, None, None)
