@@ -93,7 +93,8 @@ class MultiHeadAttention(linen.Module):
         listed: jax.Array | None = None,
     ) -> jax.Array:
         """Attend within each set; mask: [set, item] True = real; bias: [set, head, item, item];
-        listed: with it x and what is returned are [group, entry, feature], nn.packing.
+        listed: with it x and what is returned are [group, entry, feature], nn.packing. Raises
+        ValueError for a list without a mask.
         """
         n_features = x.shape[-1]
         kernel, shift, out_kernel, out_shift = _projections(self, n_features, self.out_scale)
@@ -104,7 +105,9 @@ class MultiHeadAttention(linen.Module):
         else:
             qkv = mlp.matmul(x.astype(dtype), kernel.astype(dtype)) + shift.astype(dtype)
         qkv = checkpoint_name(qkv, "projected")
-        if listed is not None and mask is not None:
+        if listed is not None:
+            if mask is None:
+                raise ValueError("mask: expected one beside a list of what is real, found None")
             qkv = packing.unpack(qkv, listed, mask.shape)
         qkv = qkv.reshape(*qkv.shape[:-1], 3, self.n_heads, n_features // self.n_heads)
         query, key, value = (qkv[..., k, :, :] for k in range(3))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.nn import attention
+from hepjax.nn import attention, packing
 
 RNG = np.random.default_rng(0)
 Q, K, V = (RNG.normal(size=(3, 6, 2, 4)).astype(np.float32) for _ in range(3))
@@ -98,3 +98,15 @@ def test_cudnn_is_chosen_where_it_can_run(monkeypatch):
     attention.attention(*(x.astype(jnp.float32) for x in (q, k, v)), mask, bias)
     attention.attention(q[:, :5], k[:, :5], v[:, :5], mask[:, :5], bias[:, :, :5, :5])
     assert len(seen) == 1
+
+
+def test_packed_items_attend_as_padded_ones_do_and_need_a_mask():
+    x = np.where(MASK[..., None], RNG.normal(size=(3, 6, 8)), 0).astype(np.float32)
+    layer, listed = attention.MultiHeadAttention(2, pre_norm=True), packing.listed(MASK)
+    variables = layer.init(jax.random.key(0), x, MASK, BIAS)
+    padded = layer.apply(variables, x, MASK, BIAS)
+    packed = layer.apply(variables, packing.pack(x, listed), MASK, BIAS, listed=listed)
+    found = packing.unpack(packed, listed, MASK.shape)
+    np.testing.assert_allclose(found[MASK], padded[MASK], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="mask: expected one beside a list"):
+        layer.apply(variables, packing.pack(x, listed), listed=listed)
