@@ -148,10 +148,12 @@ class ParticleTransformer(linen.Module):
 
 
 def small(n_classes: int, **fields: Any) -> ParticleTransformer:
-    """Configure a network for two CPU cores: width 32, pairs 16, 3 + 1 blocks, no dropout."""
+    """Configure a network for two CPU cores: width 32, pairs 16, 3 + 1 blocks, no dropout, and all
+    that the backward pass needs kept.
+    """
     sizes = {"embed_dims": (32, 32), "pair_dims": (16, 16), "n_heads": 4, "n_layers": 3}
     return ParticleTransformer(
-        n_classes, **{**sizes, "n_class_layers": 1, "dropout": 0.0, **fields}
+        n_classes, **{**sizes, "n_class_layers": 1, "dropout": 0.0, "remat": False, **fields}
     )
 
 
