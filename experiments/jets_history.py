@@ -115,13 +115,12 @@ def files(config: Config) -> tuple[list[Path], list[Path]]:
 @functools.lru_cache(maxsize=1)
 def samples(config: Config) -> list[data.RaggedJets]:
     """Read jets for training, validation and test."""
-    read = [
-        data.select(data.from_columns(root.read_jetclass(found)), jets_top.CLASSES)
-        for found in files(config)
-        if found
-    ]
-    *parts, test = data.split(read[0], config.fractions, config.data_seed)
-    return [*parts, data.join([test, *read[1:]])]
+    read = [data.from_columns(root.read_jetclass(found)) for found in files(config) if found]
+    *parts, test = data.split(
+        data.select(read[0], jets_top.CLASSES), config.fractions, config.data_seed
+    )
+    background = [data.select(more, jets_top.CLASSES[:1]) for more in read[1:]]
+    return [*parts, data.join([test, *(x._replace(classes=jets_top.CLASSES) for x in background)])]
 
 
 def folder(config: Config, name: str, seed: int) -> Path:

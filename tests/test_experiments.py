@@ -129,6 +129,20 @@ def test_jets_history(load_experiment, tiny_file, tmp_path):
     assert again["pfn_auc"] == results["pfn_auc"]
 
 
+def test_jets_history_has_more_background(load_experiment, tiny_file, tmp_path):
+    """Generated QCD jets, a file without any top, join the test sample and no other."""
+    experiment, columns = load_experiment("jets_history"), root.read_jetclass(tiny_file)
+    more = root.take(columns, columns.jets["label_QCD"] == 1)
+    config = experiment.Config(samples=tmp_path, n_jets=300, n_background=root.n_jets(more))
+    root.write_jetclass(tmp_path / f"qcd_{config.n_background}_2.root", more)
+    shutil.copy(tiny_file, tmp_path / "top_landscape_300_1.root")
+    with_more = experiment.samples(config)
+    without = experiment.samples(dataclasses.replace(config, n_background=0))
+    assert [len(part.label) for part in with_more[:2]] == [len(x.label) for x in without[:2]]
+    grown = [np.bincount(part.label) for part in (without[2], with_more[2])]
+    np.testing.assert_array_equal(grown[1] - grown[0], [config.n_background, 0])
+
+
 @pytest.mark.slow
 def test_jets_history_side_by_side(load_experiment, tiny_file, tmp_path):
     """Two processes, whose seeds differ and whose first one is that of a single process."""
