@@ -1,0 +1,51 @@
+"""An event of hits: what can be wrong with one, each told by name, and what is merely empty."""
+
+import numpy as np
+import pytest
+
+from hepjax.io import hits
+from hepjax.io.trees import BadFile
+
+
+def event(n=4, truth=((0, 0), (1, 0), (2, 1)), **changed):
+    table = {k: np.arange(n, dtype=float) for k in hits.POSITION}
+    table["module"] = np.arange(n)
+    particles = {"pid": np.array([211, 11])}
+    return hits.Event({**table, **changed}, particles, np.array(truth, np.int64).reshape(-1, 2))
+
+
+def test_counts():
+    assert (hits.n_hits(event()), hits.n_particles(event())) == (4, 2)
+    hits.validate(event())
+
+
+def test_an_empty_event_is_fine():
+    hits.validate(event(0, truth=()))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (event(y=np.array([0.0, np.nan, 2, np.inf])), r"y of hit 1: nan, .* \(2 such hits\)"),
+        (event(z=np.zeros(3)), r"z: \[3\] values, expected \[4 hits\]"),
+        (event(module=np.array([0, -2, 0, 0])), "module of hit 1: -2"),
+        (event(truth=((0, 0), (9, 1))), "particle 1 names hit 9, expected 0 to 3"),
+        (event(truth=((0, 2),)), "names particle 2, expected 0 to 1"),
+        (event(truth=((3, 1), (2, 0), (3, 1))), "hit 3 of particle 1 2 times"),
+        (event()._replace(truth=np.zeros(3, int)), r"truth \[3\], expected \[pair, 2\]"),
+    ],
+)
+def test_what_cannot_be_right_is_named(bad, message):
+    with pytest.raises(BadFile, match=f"run 7: .*{message}"):
+        hits.validate(bad, source="run 7")
+
+
+def test_expand_orders_by_number(tmp_path):
+    for name in ("event_10.json", "event_9.json.gz", "event_9.csv"):
+        (tmp_path / name).touch()
+    found = hits.expand(tmp_path, (".json", ".json.gz"))
+    assert [path.name for path in found] == ["event_9.json.gz", "event_10.json"]
+    with pytest.raises(ValueError, match=r"none of \.root"):
+        hits.expand(tmp_path, (".root",))
+    with pytest.raises(ValueError, match="empty list"):
+        hits.expand([], (".root",))

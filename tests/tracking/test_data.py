@@ -1,0 +1,70 @@
+"""Which pairs of hits are true edges."""
+
+import numpy as np
+import pytest
+
+from hepjax.io import hits, velo
+from hepjax.tracking import data
+
+
+def event(module, truth):
+    table = {k: np.arange(len(module), dtype=float) for k in "xyz"}
+    truth = np.array(truth, np.int64).reshape(-1, 2)
+    n = int(truth[:, 1].max(initial=-1)) + 1
+    return hits.Event(
+        {**table, "module": np.array(module, np.int64)}, {"pid": np.full(n, 211)}, truth
+    )
+
+
+def test_a_skipped_module_and_hits_in_any_order():
+    one = event([6, 0, 2], [(0, 0), (1, 0), (2, 0)])
+    assert data.true_edges(one).tolist() == [[1, 2], [2, 0]]
+
+
+def test_two_hits_in_a_module_are_joined_to_the_next_and_not_to_each_other():
+    one = event([0, 2, 2, 4], [(h, 0) for h in range(4)])
+    assert data.true_edges(one).tolist() == [[0, 1], [0, 2], [1, 3], [2, 3]]
+
+
+def test_two_modules_are_too_few_for_a_track():
+    one = event([0, 2, 2, 0, 2, 4], [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1), (5, 1)])
+    assert data.n_modules(one).tolist() == [2, 3]
+    assert data.reconstructible(one).tolist() == [False, True]
+    assert data.true_edges(one).tolist() == [[3, 4], [4, 5]]
+
+
+def test_an_edge_of_two_particles_stands_once():
+    one = event([0, 2, 4, 4], [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (3, 1)])
+    assert data.true_edges(one).tolist() == [[0, 1], [1, 2], [1, 3]]
+
+
+def test_other_orders_and_groups():
+    """Outwards by radius, hits of one layer in one group."""
+    one = event([5, 9, 7], [(0, 0), (1, 0), (2, 0)])
+    edges = data.true_edges(one, along=np.array([3.0, 1.0, 2.0]))
+    assert edges.tolist() == [[1, 2], [2, 0]]
+    edges = data.true_edges(one, along=np.array([3.0, 1.0, 1.1]), group=np.array([1, 0, 0]))
+    assert edges.tolist() == [[1, 0], [2, 0]]
+
+
+@pytest.mark.parametrize(("module", "truth"), [([], []), ([3, 3], []), ([0], [(0, 0)])])
+def test_nothing_to_join(module, truth):
+    assert data.true_edges(event(module, truth)).shape == (0, 2)
+
+
+def test_labels():
+    true = np.array([[0, 5], [2, 3]])
+    edges = np.array([[2, 3], [3, 2], [0, 5], [0, 4]])
+    assert data.labels(edges, true).tolist() == [True, False, True, False]
+    assert data.labels(np.zeros((0, 2), int), true).shape == (0,)
+
+
+def test_simulated_event(hepjax_data):
+    """All edges go forward, and each joins two hits of one particle."""
+    one = velo.read_event(hepjax_data / "velo" / "velo_event_1.json.gz")
+    edges, module = data.true_edges(one), one.hits["module"]
+    step = module[edges[:, 1]] - module[edges[:, 0]]
+    assert step.min() >= 1
+    assert 0.95 < (step == 2).mean() < 0.99
+    particles = [set(one.truth[one.truth[:, 0] == h, 1]) for h in range(hits.n_hits(one))]
+    assert all(particles[a] & particles[b] for a, b in edges)
