@@ -70,3 +70,11 @@ def labels(edges: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Tell which edges [edge, 2] are among the true ones [edge', 2]: [edge] bool."""
     n = int(max(edges.max(initial=0), true.max(initial=0))) + 1
     return np.isin(edges[:, 0] * n + edges[:, 1], true[:, 0] * n + true[:, 1])
+
+
+def features(event: hits.Event) -> np.ndarray:
+    """Describe hits by their positions, scaled to order one [hit, 6] float32."""
+    x, y, z = position(event).T
+    r = np.hypot(x, y) + 1e-6
+    listed = [x / 30, y / 30, z / 300, np.log(r / 10), x / r, y / r]
+    return np.stack(listed, -1).astype(np.float32)

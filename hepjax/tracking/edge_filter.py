@@ -6,11 +6,11 @@ looks at a pair by itself (`doublets.features`), the second at what the other hi
 on the logarithm of odds: the first keeps a given share of the true edges, the second a given number
 of edges an event, both on average over the events of the training.
 
-`fit` learns both networks and cuts from events, `select` gives the edges of one event. Shapes of
-what is compiled come from `shape_of`, one of `SHAPES`; an event that needs more room than there is
-is reported by `Selection.n_lost`, and nothing else is dropped.
+`fit` learns both networks and cuts from events, `select` gives the edges of one event. What is
+compiled has one of `SHAPES`; an event whose pairs do not fit goes to the next larger one, and what
+does not fit the largest is counted in `Selection.n_lost`.
 
->>> shape_of(np.repeat(np.arange(52), 40))
+>>> shapes_of(np.repeat(np.arange(52), 40))[0]
 Shape(n_hits=2304, width=64, n_pairs=393216, n_kept=49152)
 """
 
@@ -106,19 +106,20 @@ class Selection(NamedTuple):
     n_lost: int
 
 
-def shape_of(module: np.ndarray) -> Shape:
-    """Choose the smallest shape that holds an event, by its hits [hit] and those of each module.
+def shapes_of(module: np.ndarray) -> list[Shape]:
+    """List the shapes that hold an event, the smallest first, by its hits [hit] and those of each
+    module.
 
     Raises ValueError for an event that none holds.
     """
     n, widest = len(module), int(np.bincount(module, minlength=1).max())
-    for shape in SHAPES:
-        if n <= shape.n_hits and widest <= shape.width:
-            return shape
-    raise ValueError(
-        f"event: {n} hits, up to {widest} a module, expected at most {SHAPES[-1].n_hits} and "
-        f"{SHAPES[-1].width}"
-    )
+    found = [shape for shape in SHAPES if n <= shape.n_hits and widest <= shape.width]
+    if not found:
+        raise ValueError(
+            f"event: {n} hits, up to {widest} a module, expected at most {SHAPES[-1].n_hits} and "
+            f"{SHAPES[-1].width}"
+        )
+    return found
 
 
 def _network(width: int) -> mlp.MLP:
@@ -174,14 +175,32 @@ def _support(
     return neighbours.Pairs(*ends, kept, n_found), known
 
 
-def _candidates(first: Scorer, event: hits.Event) -> tuple[np.ndarray, np.ndarray, int]:
-    """Find what the first network keeps: pairs [pair, 2], features, and how much did not fit."""
-    shape = shape_of(event.hits["module"])
+def _in_window(event: hits.Event, shape: Shape) -> tuple[tuple, neighbours.Pairs, jax.Array, int]:
+    """Lay out an event and find its pairs in the window, with features, and how many are lost."""
     laid = _padded(event, shape)
     pairs, x = _window(*laid, n_pairs=shape.n_pairs)
-    kept, known = _support(first, *laid, pairs, x, n_kept=shape.n_kept)
-    n = min(int(kept.n_found), shape.n_kept)
-    lost = max(int(pairs.n_found) - shape.n_pairs, 0) + int(kept.n_found) - n
+    return laid, pairs, x, max(int(pairs.n_found) - shape.n_pairs, 0)
+
+
+def _pairs(event: hits.Event) -> tuple[np.ndarray, np.ndarray]:
+    """Give the pairs in the window [pair, 2] and their features."""
+    for shape in shapes_of(event.hits["module"]):
+        _, pairs, x, lost = _in_window(event, shape)
+        if not lost:
+            break
+    n = min(int(pairs.n_found), shape.n_pairs)
+    return np.stack([pairs.senders[:n], pairs.receivers[:n]], -1), np.asarray(x[:n])
+
+
+def _candidates(first: Scorer, event: hits.Event) -> tuple[np.ndarray, np.ndarray, int]:
+    """Find what the first network keeps: pairs [pair, 2], features, and how much did not fit."""
+    for shape in shapes_of(event.hits["module"]):
+        laid, pairs, x, lost = _in_window(event, shape)
+        kept, known = _support(first, *laid, pairs, x, n_kept=shape.n_kept)
+        n = min(int(kept.n_found), shape.n_kept)
+        lost += int(kept.n_found) - n
+        if not lost:
+            break
     return np.stack([kept.senders[:n], kept.receivers[:n]], -1), np.asarray(known[:n]), lost
 
 
@@ -191,7 +210,8 @@ def select(chosen: Filter, event: hits.Event) -> Selection:
     Raises ValueError for an event that no shape holds.
     """
     pairs, known, lost = _candidates(chosen.first, event)
-    n, room = len(pairs), shape_of(event.hits["module"]).n_kept
+    n = len(pairs)
+    room = next((shape.n_kept for shape in SHAPES if n <= shape.n_kept), n)
     odds = np.asarray(_score(chosen.second, np.pad(known, ((0, room - n), (0, 0)))))[:n]
     above = odds > chosen.second.cut
     return Selection(pairs[above], np.c_[known, odds][above].astype(np.float32), lost)
@@ -222,13 +242,7 @@ def fit(events: Sequence[hits.Event], settings: Settings = DEFAULT, *, seed: int
                 advance(1)
         return tuple(np.concatenate(x).astype(np.float32) for x in zip(*parts))
 
-    def window(event: hits.Event) -> tuple[np.ndarray, np.ndarray]:
-        shape = shape_of(event.hits["module"])
-        pairs, x = _window(*_padded(event, shape), n_pairs=shape.n_pairs)
-        n = min(int(pairs.n_found), shape.n_pairs)
-        return np.stack([pairs.senders[:n], pairs.receivers[:n]], -1), np.asarray(x[:n])
-
-    x, label, weight = draw(window, "pairs")
+    x, label, weight = draw(_pairs, "pairs")
     first = _fit(x, label, weight, settings, seed)
     odds = np.concatenate([_score(first, part) for part in np.array_split(x[label > 0], 16)])
     first = first._replace(cut=float(np.quantile(odds, 1 - settings.keep)))

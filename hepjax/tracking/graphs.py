@@ -1,11 +1,10 @@
 """Graphs of hits as jraph.GraphsTuple, in few fixed shapes.
 
 `build` makes one event's graph: nodes are hits, edges are sorted by the hit that receives. `pack`
-puts several into one padded graph, and `stack` several of these side by side, a shard each, so that
-devices share them. A padded graph ends with one graph of padding whose edges go round its nodes:
-all of them on one node would have an accelerator add to one place in turn. `budgets` finds sizes
-that hold a sample, and `serve` makes the batches of a training, whose shapes are those of the
-budgets alone.
+puts several into one padded graph; a batch holds several of these side by side, a shard each, so
+that devices share them. A padded graph ends with one graph of padding whose edges go round its
+nodes: all of them on one node would have an accelerator add to one place in turn. `serve` makes the
+batches of a training, all of one shape: a `Budget` that `budget_of` finds for a sample.
 
 >>> one = build(np.zeros((3, 2)), np.zeros((2, 1)), np.array([0, 1]), np.array([1, 2]))
 >>> padded = pack([one, one], n_nodes=8, n_edges=6)
@@ -13,6 +12,7 @@ budgets alone.
 ([3, 3, 2], [0, 1, 3, 4, 6, 7])
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import jax
 import jraph
 import numpy as np
 
+from hepjax import batch
 from hepjax.nn import interaction
 
 Graph = jraph.GraphsTuple
@@ -30,6 +31,7 @@ class Budget(NamedTuple):
 
     n_nodes: int
     n_edges: int
+    n_graphs: int = 33
 
 
 def build(
@@ -52,6 +54,17 @@ def build(
         "n_edge": np.array([len(senders)], np.int32),
     }
     return Graph(nodes, jax.tree.map(lambda x: x[order], edges), globals=globals_, **found)
+
+
+def budget_of(graphs: Sequence[Graph], *, step: int = 1024) -> Budget:
+    """Find the smallest budget, in steps, that holds the largest of some graphs by itself."""
+    most = [max((int(n.sum()) for n in sizes), default=0) for sizes in zip(*map(_sizes, graphs))]
+    n_nodes, n_edges = most or (0, 0)
+    return Budget(-(-(n_nodes + 1) // step) * step, max(-(-n_edges // step), 1) * step)
+
+
+def _sizes(graph: Graph) -> tuple[Any, Any]:
+    return graph.n_node, graph.n_edge
 
 
 def pack(graphs: Sequence[Graph], *, n_nodes: int, n_edges: int, n_graphs: int = 0) -> Graph:
@@ -92,6 +105,73 @@ def pack(graphs: Sequence[Graph], *, n_nodes: int, n_edges: int, n_graphs: int =
     }
     nodes, edges = join(lambda g: g.nodes, left[0]), join(lambda g: g.edges, left[1])
     return Graph(nodes, edges, globals=None, **whole)
+
+
+def shares(
+    graphs: Sequence[Graph], budget: Budget, *, seed: int = 0, epoch: int = 0, shuffle: bool = True
+) -> list[np.ndarray]:
+    """Share graphs out among padded ones: which go into each [graph], all of them once.
+
+    A pure function of its arguments; graphs are taken in a random order, or as they come, and a
+    new share begins with the first that does not fit. Raises ValueError for a graph that fits into
+    no share.
+    """
+    rng = batch.generator(seed, epoch)
+    order = rng.permutation(len(graphs)) if shuffle else np.arange(len(graphs))
+    found: list[list[int]] = []
+    left = Budget(0, 0, 0)
+    for k in order.tolist():
+        n_nodes, n_edges = (int(n.sum()) for n in _sizes(graphs[k]))
+        if n_nodes >= budget.n_nodes or n_edges > budget.n_edges:
+            raise ValueError(
+                f"graphs: number {k} has {n_nodes} nodes and {n_edges} edges, {budget}"
+            )
+        if n_nodes >= left.n_nodes or n_edges > left.n_edges or left.n_graphs <= 1:
+            found.append([])
+            left = budget
+        found[-1].append(k)
+        left = Budget(left.n_nodes - n_nodes, left.n_edges - n_edges, left.n_graphs - 1)
+    return [np.array(share) for share in found]
+
+
+def serve(
+    graphs: Sequence[Graph],
+    budget: Budget,
+    *,
+    n_shards: int = 1,
+    seed: int = 0,
+    shuffle: bool = True,
+) -> batch.Batches:
+    """Make batches of padded graphs, all fields [shard, ...], for a training or a look at them.
+
+    n_shards: padded graphs a batch, a multiple of the number of devices; the last batch is filled
+    up with empty ones. `rows` gives the graph at each place [shard * n_graphs], -1 for none.
+    """
+
+    @functools.lru_cache(maxsize=2)
+    def plan(epoch: int) -> list[list[np.ndarray]]:
+        of = shares(graphs, budget, seed=seed, epoch=epoch, shuffle=shuffle)
+        of += [np.zeros(0, int)] * (-len(of) % n_shards)
+        return [of[i : i + n_shards] for i in range(0, len(of), n_shards)]
+
+    none = np.zeros(0, np.int32)
+    nodes, edges = jax.tree.map(lambda x: x[:0], (graphs[0].nodes, graphs[0].edges))
+    empty = build(nodes, edges, none, none)
+
+    def get(epoch: int, index: int) -> Graph:
+        size = budget._asdict()
+        packed = [
+            pack([graphs[k] for k in share] or [empty], **size) for share in plan(epoch)[index]
+        ]
+        return jax.tree.map(lambda *x: np.stack(x), *packed)
+
+    def rows(epoch: int, index: int) -> np.ndarray:
+        places = np.full((n_shards, budget.n_graphs), -1)
+        for place, share in zip(places, plan(epoch)[index]):
+            place[: len(share)] = share
+        return places.reshape(-1)
+
+    return batch.Batches(lambda epoch: [budget] * len(plan(epoch)), get, rows)
 
 
 def links(graph: Graph) -> interaction.Links:

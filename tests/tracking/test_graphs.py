@@ -70,3 +70,44 @@ def test_links_of_a_packed_graph():
     links = graphs.links(packed)
     np.testing.assert_array_equal(links.receivers, packed.receivers)
     np.testing.assert_array_equal(links.senders, packed.senders)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return [random_graph(k, n=5 + k % 7, n_edges=8 + k % 5) for k in range(23)]
+
+
+def test_each_graph_is_served_once_an_epoch(sample):
+    budget = graphs.Budget(40, 48, 5)
+    served = graphs.serve(sample, budget, n_shards=4, seed=1)
+    for epoch in (0, 1):
+        n = len(served.shapes(epoch))
+        rows = np.concatenate([served.rows(epoch, i) for i in range(n)])
+        assert sorted(rows[rows >= 0]) == list(range(23))
+    assert [r.tolist() for r in graphs.shares(sample, budget, epoch=0)] != [
+        r.tolist() for r in graphs.shares(sample, budget, epoch=1)
+    ]
+
+
+def test_served_batches_have_one_shape_and_hold_what_the_rows_say(sample):
+    served = graphs.serve(sample, graphs.Budget(40, 48, 5), n_shards=4)
+    shapes = set()
+    for i in range(len(served.shapes(0))):
+        got, rows = served.get(0, i), served.rows(0, i).reshape(4, 5)
+        shapes.add(str(jax.tree.map(np.shape, got)))
+        for shard, places in enumerate(rows):
+            one = jax.tree.map(lambda x, s=shard: x[s], got)
+            for k, part in zip(places[places >= 0], jraph.unbatch(one)):
+                np.testing.assert_array_equal(part.edges, sample[k].edges)
+            assert one.n_node.sum() == 40
+            assert one.n_edge.sum() == 48
+    assert len(shapes) == 1
+    assert set(served.shapes(0)) == {graphs.Budget(40, 48, 5)}
+
+
+def test_a_budget_holds_the_largest(sample):
+    budget = graphs.budget_of(sample, step=4)
+    assert (budget.n_nodes, budget.n_edges) == (12, 12)
+    graphs.shares(sample, budget)
+    with pytest.raises(ValueError, match="number 6 has 11 nodes and 9 edges"):
+        graphs.shares(sample, graphs.Budget(11, 12), shuffle=False)
