@@ -1,0 +1,46 @@
+"""What the tests of trackers share: small simulated events, a filter and a network for them."""
+
+import jax
+import numpy as np
+import pytest
+
+from hepjax import runs
+from hepjax.nn import model
+from hepjax.tracking import data, edge_filter, finder, interaction_network, training
+from hepjax.tracking.simulation import velo
+
+
+@pytest.fixture(scope="session")
+def velo_events():
+    """Fourteen events of one or two collisions."""
+    beam = velo.Beam(n_collisions=1.5, n_prompt=40.0, noise=0.1)
+    return [velo.event(jax.random.key(100 + k), beam) for k in range(14)]
+
+
+@pytest.fixture(scope="session")
+def velo_filter(velo_events):
+    """A filter that was trained on ten of them for a short while."""
+    settings = edge_filter.Settings(width=24, n_edges=1500, batch_size=4096, n_steps=150)
+    return edge_filter.fit(velo_events[:10], settings)
+
+
+@pytest.fixture(scope="session")
+def velo_graphs(velo_events, velo_filter):
+    """Labelled graphs of all events."""
+    made = []
+    for event in velo_events:
+        graph, selection = finder.graph(velo_filter, event)
+        assert not selection.n_lost
+        edges = np.stack([graph.senders, graph.receivers], -1)
+        made.append(training.labelled(graph, data.labels(edges, data.true_edges(event))))
+    return made
+
+
+@pytest.fixture(scope="session")
+def velo_finder(velo_filter, velo_graphs, tmp_path_factory):
+    """A finder whose network has seen the graphs of ten events, twelve times."""
+    network = model.from_linen(interaction_network.InteractionNetwork(width=16, n_rounds=3))
+    run = runs.create(tmp_path_factory.mktemp("finder") / "run", {})
+    plan = training.Plan(n_epochs=12, learning_rate=1e-2)
+    variables = training.fit(run, network, velo_graphs[:10], velo_graphs[10:12], plan, seed=0)
+    return finder.Finder(velo_filter, network, variables)

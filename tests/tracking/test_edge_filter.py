@@ -1,0 +1,89 @@
+"""The filter keeps true edges and few others, in any shape, and says what did not fit."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.io import hits
+from hepjax.tracking import data, edge_filter
+
+
+def test_it_keeps_true_edges_and_few_others(velo_events, velo_filter):
+    kept = n_true = n_edges = n_pairs = 0
+    for event in velo_events[10:]:
+        true = data.true_edges(event)
+        found = edge_filter.select(velo_filter, event)
+        label = data.labels(found.pairs, true)
+        kept, n_true = kept + label.sum(), n_true + len(true)
+        n_edges, n_pairs = n_edges + len(label), n_pairs + len(edge_filter._pairs(event)[0])
+        assert found.n_lost == 0
+    assert kept / n_true > 0.9
+    assert n_edges < 0.3 * n_pairs
+
+
+def test_the_second_cut_sets_the_number_of_edges(velo_events, velo_filter):
+    """On the events of its training, on average; the wrong ones are drawn, so not exactly."""
+    n = [len(edge_filter.select(velo_filter, event).pairs) for event in velo_events[:10]]
+    assert np.mean(n) == pytest.approx(1500, rel=0.15)
+
+
+def test_features_are_those_of_the_pairs(velo_events, velo_filter):
+    event = velo_events[0]
+    found = edge_filter.select(velo_filter, event)
+    assert found.features.shape[1] == 12 + 8 + 4 + 1
+    z, module = event.hits["z"][found.pairs], event.hits["module"][found.pairs]
+    assert (z[:, 1] > z[:, 0]).all()
+    np.testing.assert_allclose(found.features[:, 10], module[:, 1] - module[:, 0] - 2)
+    assert (found.features[:, -1] > velo_filter.second.cut).all()
+    assert np.isfinite(found.features).all()
+
+
+def test_the_shape_does_not_matter(velo_events, velo_filter, monkeypatch):
+    once = edge_filter.select(velo_filter, velo_events[1])
+    monkeypatch.setattr(edge_filter, "SHAPES", edge_filter.SHAPES[1:])
+    again = edge_filter.select(velo_filter, velo_events[1])
+    order = [np.lexsort(found.pairs.T) for found in (once, again)]
+    np.testing.assert_array_equal(again.pairs[order[1]], once.pairs[order[0]])
+    np.testing.assert_allclose(again.features[order[1]], once.features[order[0]], atol=2e-3)
+
+
+def test_too_small_a_shape_is_left_for_the_next_and_the_last_counts(
+    velo_events, velo_filter, monkeypatch
+):
+    event = velo_events[2]
+    expected = edge_filter.select(velo_filter, event)
+    tiny = edge_filter.Shape(1024, 48, 512, 256)
+    monkeypatch.setattr(edge_filter, "SHAPES", (tiny, edge_filter.SHAPES[0]))
+    assert len(edge_filter.select(velo_filter, event).pairs) == len(expected.pairs)
+    monkeypatch.setattr(edge_filter, "SHAPES", (tiny,))
+    cut = edge_filter.select(velo_filter, event)
+    assert cut.n_lost > 0
+    assert len(cut.pairs) <= 256
+
+
+def nothing(n=0):
+    table = {k: np.zeros(n) for k in hits.POSITION}
+    return hits.Event({**table, "module": np.zeros(n, int)}, {}, np.zeros((0, 2), int))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_no_pair_at_all(velo_filter, n):
+    """No hit, one hit, and some hits in one place."""
+    found = edge_filter.select(velo_filter, nothing(n))
+    assert found.pairs.shape == (0, 2)
+    assert found.n_lost == 0
+
+
+def test_an_event_that_is_too_large_is_named(velo_filter):
+    with pytest.raises(ValueError, match="event: 9300 hits, up to 9300 a module"):
+        edge_filter.select(velo_filter, nothing(9300))
+
+
+def test_no_true_edge_to_learn_from():
+    with pytest.raises(ValueError, match="events: no true edge in 1 events"):
+        edge_filter.fit([nothing()])
+
+
+def test_a_score_is_a_small_network(velo_filter):
+    x = jnp.zeros((5, 12))
+    assert edge_filter.score(velo_filter.first, x).shape == (5,)

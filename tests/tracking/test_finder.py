@@ -1,0 +1,89 @@
+"""From hits to tracks: most are found, few are ghosts, and no event stops the others."""
+
+import numpy as np
+import pytest
+
+from hepjax.io import hits
+from hepjax.tracking import data, finder, metrics
+
+
+@pytest.fixture(scope="module")
+def found(velo_finder, velo_events):
+    return finder.find(velo_finder, velo_events[12:])
+
+
+def test_tracks_are_found(found, velo_events):
+    table = metrics.lhcb(
+        [one.pairs for one in found], [(e.truth, e.particles) for e in velo_events[12:]]
+    )
+    assert table["velo_efficiency"].value > 0.6
+    assert table["ghost_rate"].value < 0.3
+    assert table["velo_clone_rate"].value < 0.1
+    assert not any(one.problem for one in found)
+
+
+def test_each_track_has_three_hits_in_different_modules(found, velo_events):
+    for one, event in zip(found, velo_events[12:]):
+        hit, track = one.pairs.T
+        assert np.bincount(track).min() >= 3
+        assert len(np.unique(one.pairs, axis=0)) == len(one.pairs)
+        rows = np.stack([track, event.hits["module"][hit]], -1)
+        assert len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_the_order_of_hits_does_not_matter(velo_finder, velo_events, found):
+    event = velo_events[12]
+    order = np.random.default_rng(0).permutation(hits.n_hits(event))
+    moved = event._replace(
+        hits={k: x[order] for k, x in event.hits.items()},
+        truth=np.stack([np.argsort(order)[event.truth[:, 0]], event.truth[:, 1]], -1),
+    )
+    again = finder.find(velo_finder, [moved])[0].pairs
+    lists = [
+        {frozenset(p[p[:, 1] == k, 0].tolist()) for k in range(p[:, 1].max() + 1)}
+        for p in (found[0].pairs, np.stack([order[again[:, 0]], again[:, 1]], -1))
+    ]
+    assert len(lists[0] & lists[1]) > 0.97 * len(lists[0])
+
+
+def empty(n=0):
+    table = {k: np.zeros(n) for k in hits.POSITION}
+    return hits.Event({**table, "module": np.zeros(n, int)}, {}, np.zeros((0, 2), int))
+
+
+def test_no_event_stops_the_others(velo_finder, velo_events, found):
+    """No hit, one hit, hits in one place, a NaN, an empty module, too many hits, a good event."""
+    good = velo_events[12]
+    x = np.where(good.hits["x"] > 9, np.nan, good.hits["x"])
+    nan = good._replace(hits={**good.hits, "x": x})
+    kept = good.hits["module"] != 20
+    lacking = hits.Event({k: x[kept] for k, x in good.hits.items()}, {}, np.zeros((0, 2), int))
+    events = [empty(), empty(1), empty(3), nan, lacking, empty(9999), good]
+    answers = finder.find(velo_finder, events)
+    assert [len(one.pairs) == 0 for one in answers] == [True] * 4 + [False, True, False]
+    problems = [one.problem for one in answers]
+    assert problems[:3] == ["", "", ""]
+    assert problems[4] == problems[6] == ""
+    assert "x of hit" in problems[3]
+    assert "9999 hits" in problems[5]
+    np.testing.assert_array_equal(answers[6].pairs, found[0].pairs)
+
+
+def test_scores_of_true_edges_are_higher(found, velo_events):
+    label = data.labels(found[0].edges, data.true_edges(velo_events[12]))
+    assert found[0].odds[label].mean() > found[0].odds[~label].mean() + 2
+
+
+def test_a_graph_that_is_too_large_is_named(velo_finder, velo_filter, velo_events, monkeypatch):
+    monkeypatch.setattr(finder, "BUDGETS", finder.BUDGETS[:1])
+    one, _ = finder.graph(velo_filter, velo_events[0])
+    big = one._replace(n_node=np.array([5000]))
+    with pytest.raises(ValueError, match="graph: 5000 nodes"):
+        finder.score(velo_finder.network, velo_finder.variables, big)
+
+
+def test_shapes_are_few(velo_finder, velo_events):
+    """The network is compiled once for all events of a budget."""
+    before = finder._compiled._cache_size()
+    finder.find(velo_finder, velo_events)
+    assert finder._compiled._cache_size() - before <= len(finder.BUDGETS)

@@ -1,0 +1,55 @@
+"""The objective is a mean over all real edges, however they are packed; training goes down."""
+
+import functools
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from hepjax import runs, train
+from hepjax.nn import model
+from hepjax.tracking import graphs, interaction_network, training
+
+
+@pytest.fixture(scope="module")
+def network():
+    return model.from_linen(interaction_network.InteractionNetwork(width=8, n_rounds=2))
+
+
+def sums_of(loss, state, packed):
+    return loss.sums(state.params, packed, state.key)
+
+
+def test_the_loss_does_not_depend_on_the_packing(velo_graphs, network):
+    sample, budget = velo_graphs[:4], graphs.budget_of(velo_graphs[:4])
+    loss, found = training.objective(network), []
+    for n_shards, b in ((1, budget), (2, budget), (1, graphs.Budget(4096, 16_384))):
+        served = graphs.serve(sample, b, n_shards=n_shards)
+        first = jax.tree.map(lambda x: x[0], served.get(0, 0))
+        params = network.init(jax.random.key(0), first._replace(edges=first.edges["features"]))[
+            "params"
+        ]
+        state = train.init(params, optax.sgd(0.1), jax.random.key(0))
+        found.append(train.evaluate(functools.partial(sums_of, loss), state, served, loss.finish))
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=1e-5)
+
+
+def test_training_learns_and_goes_on(velo_graphs, network, tmp_path):
+    """Validation falls, and a training that is done is read back as it was."""
+    plan = training.Plan(n_epochs=4, learning_rate=1e-2)
+    parts = velo_graphs[:8], velo_graphs[8:10]
+    run = runs.create(tmp_path / "whole", {})
+    whole = training.fit(run, network, *parts, plan, seed=1)
+    losses = [line["loss"] for line in runs.read(run) if line["split"] == "validation"]
+    assert losses[-1] < 0.7 * losses[0]
+    again = training.fit(run, network, *parts, plan, seed=1, resume=True)
+    jax.tree.map(np.testing.assert_array_equal, whole, again)
+
+
+def test_labels_stand_beside_features(velo_graphs):
+    edges = velo_graphs[0].edges
+    assert set(edges) == {"features", "label"}
+    assert len(edges["label"]) == len(edges["features"]) == len(velo_graphs[0].senders)
+    assert 0.05 < edges["label"].mean() < 0.95
