@@ -3,7 +3,7 @@
 `Event` is what every reader of hits returns and what a tracker works on: one array a quantity, in
 mm and GeV, and the truth as pairs (hit, particle), since two particles may share a hit and noise
 has none. `validate` looks at every number that a tracker will see and names the first that cannot
-be right; `expand` lists the files that a user typed. `io.velo` reads LHCb's.
+be right; `expand` lists the files that a user typed. Readers: `io.velo`, `io.trackml`.
 
 >>> event = Event({"x": np.zeros(2), "y": np.ones(2), "z": np.arange(2.0),
 ...                  "module": np.array([0, 3])}, {}, np.zeros((0, 2), np.int64))
