@@ -6,8 +6,8 @@ Cost:     --quick some minutes on two CPU cores; default less than two hours; --
 Expected: at 1000 labels the pre-trained network stands above one from scratch by many errors
 
 Jets of the ten classes of JetClass (13 TeV, 500 to 1000 GeV, another detector) teach the network,
-top landscape jets are the task. With each seed all starts get the same labelled jets, drawn from a
-pool; the step that is kept is the best on validation jets, the same for all.
+or --teacher RUN did; top landscape jets are the task. With each seed all starts get the same
+labelled jets, drawn from a pool; what is kept is best on validation jets, the same for all.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Config:
     n_many: int = 150_000  # jets of ten classes, to generate
     n_tops: int = 30_000  # top landscape jets, to generate
     pool: float = 0.35  # share of these, from which each seed draws its labelled jets
+    teacher: Path | None = None  # run folder of a pre-training to start from; none: pre-train
     data_seed: int = 1  # of the generated samples and their splits
     samples: Path = Path("runs/samples")  # where generated jets are kept
     model: taggers.Name = "part"
@@ -79,27 +80,26 @@ def main(config: Config) -> dict[str, Any]:
         jax.config.update("jax_compilation_cache_dir", str(run.path.absolute() / "compiled"))
     many = sample(config, config.many, config.n_many, "ten_classes", data.CLASSES)
     parts = data.split(many, (0.87, 0.03, 0.1), config.data_seed)
-    teacher = trained(config, "pretrain", fresh(config, data.CLASSES), parts, config.pretrain)
+    teacher = taggers.restore(config.teacher) if config.teacher else None
+    if teacher is None:
+        teacher = trained(config, "pretrain", fresh(config, data.CLASSES), parts, config.pretrain)
     heated = taggers.score(teacher, parts[1]), parts[1].label
     plots, answers = run.path / "plots", taggers.score(teacher, parts[2])
     results = transfer_report.many_classes(plots, answers, parts[2], validation=heated)
     tops = sample(config, config.tops, config.n_tops, "top_landscape", CLASSES)
-    shares = (config.pool, 0.06, 0.94 - config.pool)
-    pool, validation, test = data.split(tops, shares, config.data_seed)
+    jets = data.split(tops, (config.pool, 0.06, 0.94 - config.pool), config.data_seed)
     found: dict[tuple[str, int], list[np.ndarray]] = {}
     numbers = range(config.seed, config.seed + config.n_seeds), enumerate(config.labels)
     for seed, (i, n), start in itertools.product(*numbers, config.starts):
-        order = batch.generator(seed, n).permutation(len(pool.label))[:n]
-        few = data.take(pool, np.sort(order)), validation, test
+        order = batch.generator(seed, n).permutation(len(jets[0].label))[:n]
+        few = data.take(jets[0], np.sort(order)), *jets[1:]
         plan = getattr(config, start)[i]
         found.setdefault((start, n), []).append(scores(config, teacher, few, start, seed, plan))
-    results |= transfer_report.label_curve(plots, found, test.label)
+    results |= transfer_report.label_curve(plots, found, jets[2].label)
     return runs.finish(run, {**results, "seconds": time.monotonic() - began})
 
 
-def sample(
-    config: Config, files: tuple[Path, ...], n_jets: int, name: str, classes: tuple[str, ...]
-) -> data.RaggedJets:
+def sample(config: Config, files: Any, n_jets: int, name: str, classes: Any) -> data.RaggedJets:
     """Read jets, generated ones if there are no files."""
     found = files or generator.cached(config.samples, n_jets, config.data_seed, name=name)
     return data.select(data.from_columns(root.read_jetclass(found)), classes)

@@ -434,3 +434,9 @@ def test_jets_finetune(load_experiment, tmp_path):
     again = experiment.main(dataclasses.replace(config, resume=True, starts=("scratch",)))
     assert {p: p.stat().st_mtime for p in before} == before
     assert again["scratch_60_auc"] == results["scratch_60_auc"]
+    teacher = tmp_path / "run" / "trainings" / "pretrain"
+    other = dataclasses.replace(
+        config, out=tmp_path / "other", teacher=teacher, starts=("finetune",)
+    )
+    assert experiment.main(other)["finetune_60_auc"] == results["finetune_60_auc"]
+    assert not (tmp_path / "other" / "trainings" / "pretrain").exists()
