@@ -44,6 +44,7 @@ def experiment(load_experiment, monkeypatch):
     return found
 
 
+@pytest.mark.filterwarnings("ignore:1 of .* files skipped:RuntimeWarning")
 def test_tracking_velo(experiment, folder, tmp_path):
     config = experiment.Config(
         out=tmp_path / "run",

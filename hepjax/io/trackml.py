@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepjax.io import hits
+from hepjax.io import hits, trees
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -73,16 +73,13 @@ def read_event(path: str | os.PathLike[str]) -> Event:
 def read(
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, skip_bad: bool = False
 ) -> tuple[list[Event], tuple[Skipped, ...]]:
-    """Read the events of folders or hits files; skip_bad: leave out bad ones, with the reasons."""
-    events, skipped = [], []
-    for path in hits.expand(files, ENDINGS):
-        try:
-            events.append(read_event(path))
-        except BadFile as error:
-            if not skip_bad:
-                raise
-            skipped.append(Skipped(str(path), str(error)))
-    return events, tuple(skipped)
+    """Read the events of folders or hits files.
+
+    skip_bad: leave out bad ones, with a RuntimeWarning, and return them with the reasons. Raises
+    BadFile at the first bad one without it, and where none is good.
+    """
+    found, skipped = trees.each_file(hits.expand(files, ENDINGS), read_event, skip_bad=skip_bad)
+    return [event for _, event in found], skipped
 
 
 def _with_truth(start: str, found: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> Event:

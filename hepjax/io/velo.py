@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from hepjax.io import hits
+from hepjax.io import hits, trees
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -70,18 +70,11 @@ def read(
 ) -> tuple[list[Event], tuple[Skipped, ...]]:
     """Read the events of files or folders, one a file, by the numbers in their names.
 
-    skip_bad: leave out files that cannot be used, and return them with the reasons; without it the
-    first raises BadFile.
+    skip_bad: leave out files that cannot be used, with a RuntimeWarning, and return them with the
+    reasons. Raises BadFile at the first bad file without it, and where no file is good.
     """
-    events, skipped = [], []
-    for path in hits.expand(files, ENDINGS):
-        try:
-            events.append(read_event(path))
-        except BadFile as error:
-            if not skip_bad:
-                raise
-            skipped.append(Skipped(str(path), str(error)))
-    return events, tuple(skipped)
+    found, skipped = trees.each_file(hits.expand(files, ENDINGS), read_event, skip_bad=skip_bad)
+    return [event for _, event in found], skipped
 
 
 def from_json(content: Mapping[str, Any], *, source: str = "event") -> Event:

@@ -81,7 +81,8 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
     (tmp_path / "e_1.json").write_text(json.dumps(content()))
     with pytest.raises(BadFile, match=r"e_0\.json: cannot be read"):
         velo.read(tmp_path)
-    events, skipped = velo.read(tmp_path, skip_bad=True)
+    with pytest.warns(RuntimeWarning, match="1 of 2 files skipped"):
+        events, skipped = velo.read(tmp_path, skip_bad=True)
     assert len(events) == 1
     assert skipped[0].path.endswith("e_0.json")
 
