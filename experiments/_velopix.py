@@ -12,6 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import _peers
+
 PEER = "velopix==0.9.0"
 
 
@@ -20,11 +24,7 @@ def tracks(cache: Path, files: Sequence[Path], out: Path) -> tuple[list[list[lis
 
     cache: folder of the environment; out: a file for the answer.
     """
-    python = cache / "bin" / "python"
-    if not (cache / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", cache], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", PEER], check=True)
-        (cache / "complete").touch()
+    python = _peers.environment(cache, [PEER])
     names = [str(Path(file).absolute()) for file in files]
     subprocess.run([python, __file__, out], input=json.dumps(names), text=True, check=True)
     answer = json.loads(Path(out).read_text())

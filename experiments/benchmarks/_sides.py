@@ -23,6 +23,10 @@ import optax
 from hepjax.jets import data, pairs
 from hepjax.nn import model, norm
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import _peers
+
 HERE = Path(__file__).parent
 PEER = ("torch==2.13.0", "weaver-core==0.5.3")
 Logits = Callable[[Any, data.Inputs], tuple[jax.Array, Any]]
@@ -115,11 +119,7 @@ def memory(network: model.Model, ways: dict[str, Logits], inputs: data.Inputs) -
 
 def weaver(cache: Path, folder: Path, drawn: list, rate: float, seed: int) -> tuple[Ask, Any]:
     """Start weaver with a new network, whose state dict comes with `ask`."""
-    python = cache / "bin" / "python"
-    if not (cache / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", cache], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEER], check=True)
-        (cache / "complete").touch()
+    python = _peers.environment(cache, PEER)
     folder.mkdir()
     for k, (inputs, label) in enumerate(drawn):
         columns = {"features": inputs.features, "p4": inputs.p4[..., [1, 2, 3, 0]]}
