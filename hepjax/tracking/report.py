@@ -2,7 +2,7 @@
 
 `edges` tells how many true edges a graph holds, and how many its network keeps; `velo` gives the
 table of LHCb's validator for each algorithm and draws efficiencies against momentum,
-pseudorapidity and the size of the event, electrons apart, and the rate of ghosts.
+pseudorapidity and the size of the event, electrons apart, the rate of ghosts, and the first event.
 
 >>> pairs, true = np.array([[0, 1], [0, 2]]), np.array([[0, 1], [1, 2]])
 >>> found = edges([pairs], [np.array([2.0, -2.0])], [true])
@@ -19,7 +19,8 @@ import numpy as np
 from hepjax import metrics, plot
 from hepjax.counting import Value
 from hepjax.io import hits
-from hepjax.tracking import data
+from hepjax.plot import style
+from hepjax.tracking import data, display
 from hepjax.tracking import metrics as tracking_metrics
 
 TITLES = {"ours": "hepjax", "triplet_trie": "triplet trie"}
@@ -94,6 +95,11 @@ def velo(
         row["n_tracks"] = sum(int(x[:, 1].max(initial=-1)) + 1 for x in tracks)
         results[name] = row
     _draw(folder, found, events, f"{sample}, {len(events):,} events")
+    name, tracks = next(iter(found.items()))
+    with style.drawn(folder / "event", 9) as whole:
+        display.picture(whole.subplots(2, 1), events[0], tracks[0])
+    about = f"{sample}, first event, tracks of {TITLES.get(name, name)}"
+    display.page(folder / "event.html", events[0], tracks[0], about=about)
     return results
 
 

@@ -30,4 +30,10 @@ def test_perfect_tracks_beside_none(velo_events, tmp_path):
     assert ours["n_tracks"] == sum(len(e.particles["pid"]) for e in events)
     assert other["n_tracks"] == 0
     names = {path.name for path in tmp_path.iterdir()}
-    assert {"efficiency_p.png", "efficiency_eta.png", "ghosts_n_hits.png"} <= names
+    assert {
+        "efficiency_p.png",
+        "efficiency_eta.png",
+        "ghosts_n_hits.png",
+        "event.png",
+        "event.html",
+    } <= names
