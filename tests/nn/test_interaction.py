@@ -24,6 +24,7 @@ def case():
     return network, variables, nodes, edges, links
 
 
+@pytest.mark.smoke
 def test_one_round_is_that_of_the_concatenated_kernel(case):
     *_, nodes, edges, links = case
     layer = interaction.Interaction()
@@ -61,6 +62,7 @@ def test_nodes_in_another_order(case):
     np.testing.assert_allclose(again[1], once[1], atol=1e-5)
 
 
+@pytest.mark.smoke
 def test_padding_changes_nothing(case):
     network, variables, nodes, edges, links = case
     wide = jnp.pad(nodes, ((0, 3), (0, 0)), constant_values=5.0)

@@ -37,6 +37,7 @@ def test_random_graphs(seed, n_edges):
     np.testing.assert_array_equal(found, smallest(senders, receivers, 400))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("seed", range(3))
 def test_chains(seed):
     senders, receivers = chains(np.random.default_rng(seed))

@@ -57,6 +57,7 @@ def check(fit, truth, wrap=None):
     assert ratio == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.smoke
 def test_lines(lines):
     truth, position, mask = lines
     check(jax.jit(fits.line)(position, mask, 0.02), truth)

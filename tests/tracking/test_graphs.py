@@ -22,6 +22,7 @@ def test_edges_are_sorted_and_keep_their_features():
     assert isinstance(graph, jraph.GraphsTuple)
 
 
+@pytest.mark.smoke
 def test_packed_and_taken_apart_again():
     parts = [random_graph(k, n=5 + k, n_edges=9 + k) for k in range(3)]
     packed = graphs.pack(parts, n_nodes=32, n_edges=64, n_graphs=6)

@@ -23,6 +23,7 @@ def network():
     return jax.jit(found.apply), found.init(jax.random.key(0), packed)
 
 
+@pytest.mark.smoke
 def test_padding_and_neighbours_do_not_matter(network):
     apply, variables = network
     parts = [random_graph(k) for k in range(2)]

@@ -34,6 +34,7 @@ def random_event(seed, n_hits=200, n_tracks=30):
         ),
     ],
 )
+@pytest.mark.smoke
 def test_styles_by_hand(tracks, found):
     for style, expected in found.items():
         m = metrics.match(np.array(tracks), TRUTH, style=style)

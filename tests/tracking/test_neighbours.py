@@ -36,6 +36,7 @@ def search(hits, position, steps, capacity):
     return neighbours.search(hits, position, neighbours.window(0.5), steps=steps, capacity=capacity)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("steps", [(1,), (2,), (1, 2, 3, 9)])
 def test_a_window_finds_what_a_loop_finds(event, steps):
     position, module = event

@@ -55,6 +55,7 @@ def test_the_order_of_edges_does_not_matter():
     assert split[0] == split[1]
 
 
+@pytest.mark.smoke
 def test_two_tracks_cross_in_one_hit():
     z = np.arange(5.0)
     first, second = np.stack([z, 0 * z, z], -1), np.stack([4 - z, 0 * z, z], -1)
