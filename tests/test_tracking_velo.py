@@ -54,20 +54,24 @@ def experiment(load_experiment, monkeypatch):
     return found
 
 
-@pytest.mark.filterwarnings("ignore:1 of .* files skipped:RuntimeWarning")
-def test_tracking_velo(experiment, folder, more, tmp_path):
-    config = experiment.Config(
+@pytest.fixture
+def config(experiment, folder, more, tmp_path):
+    return experiment.Config(
         out=tmp_path / "run",
         data=folder,
         test=more,
         n_train=9,
         n_tuning=2,
-        n_filter=7,
-        filter=edge_filter.Settings(width=16, n_edges=1500, batch_size=4096, n_steps=80),
+        n_filter=5,
+        filter=edge_filter.Settings(width=16, n_edges=1500, batch_size=4096, n_steps=60),
         width=8,
         n_rounds=2,
         plan=training.Plan(n_epochs=2),
     )
+
+
+@pytest.mark.filterwarnings("ignore:1 of .* files skipped:RuntimeWarning")
+def test_tracking_velo(experiment, config):
     results = experiment.main(config)
     for sample, n_events in (("validation", 3), ("test", 2)):
         table = results[sample]
@@ -81,8 +85,14 @@ def test_tracking_velo(experiment, folder, more, tmp_path):
         for key in STAGES:
             assert table["ours"][key] > 0
             assert table["ours"][f"{key}_error"] >= 0
-        assert (tmp_path / "run" / "plots" / sample / "efficiency_p.png").exists()
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == results
+        assert (config.out / "plots" / sample / "efficiency_p.png").exists()
+    assert json.loads((config.out / "metrics.json").read_text()) == results
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:1 of .* files skipped:RuntimeWarning")
+def test_resume_gives_the_same(experiment, config):
+    results = experiment.main(config)
     again = experiment.main(dataclasses.replace(config, resume=True, test=None))
     assert again["validation"]["ours"] == results["validation"]["ours"]
 

@@ -8,6 +8,7 @@ import pytest
 from hepjax.tracking import fits
 
 N = 400
+helix = jax.jit(fits.helix, static_argnums=2)
 
 
 def padded(position, seed=0):
@@ -73,12 +74,12 @@ def test_the_line_elsewhere_is_the_same_line(lines):
 
 def test_helices(helices):
     truth, position, mask = helices
-    check(jax.jit(fits.helix, static_argnums=2)(position, mask, (0.02, 0.05)), truth, wrap=1)
+    check(helix(position, mask, (0.02, 0.05)), truth, wrap=1)
 
 
 def test_momenta(helices):
     truth, position, mask = helices
-    fit = fits.helix(position, mask, (0.02, 0.05))
+    fit = helix(position, mask, (0.02, 0.05))
     pt = fits.pt_of(fit.parameters[:, 2], 2.0)
     expected = fits.TESLA_MM * 2 / np.abs(truth[:, 2])
     assert np.median(np.abs(pt / expected - 1)) < 0.02
@@ -88,7 +89,8 @@ def test_momenta(helices):
 def test_a_helix_that_is_straight():
     s = np.linspace(30, 500, 10)
     position = np.stack([0.6 * s, 0.8 * s, 5 + 0.5 * s], -1)[None]
-    fit = fits.helix(jnp.asarray(position, jnp.float32), jnp.ones((1, 10), bool), (0.02, 0.05))
+    given = jnp.asarray(position, jnp.float32), jnp.ones((1, 10), bool)
+    fit = helix(*given, (0.02, 0.05))
     expected = [0, np.arctan2(0.8, 0.6), 0, 5, 0.5]
     np.testing.assert_allclose(fit.parameters[0], expected, atol=1e-3)
     assert fit.chi2[0] < 0.1
