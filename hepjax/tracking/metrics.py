@@ -196,7 +196,7 @@ def trackml_score(tracks: np.ndarray, particles: np.ndarray, weight: np.ndarray)
     """Sum the weights of the hits that good tracks have of their particle: TrackML's score.
 
     tracks: [hit] label of the one track of each hit; particles: [hit], 0 for noise, which competes
-    for the majority as if it were a particle; weight: [hit], 0 for noise, of sum 1 in an event. A
+    for the majority as if it were a particle; weight: [hit], 0 for noise, divided by its sum. A
     track is good where more than half of its hits are of one particle, and more than half of that
     particle's on it. Source: arXiv:1904.06778, section 3.2.
     """
@@ -210,7 +210,7 @@ def trackml_score(tracks: np.ndarray, particles: np.ndarray, weight: np.ndarray)
     n = counts[np.arange(counts.shape[0]), major].A1
     size, total = np.bincount(track), np.bincount(particle)
     good = (n > 0.5 * size) & (n > 0.5 * total[major])
-    return float(weight[good[track] & (particle == major[track])].sum())
+    return float(weight[good[track] & (particle == major[track])].sum() / weight.sum())
 
 
 LHCB: Mapping[str, Sequence[str]] = {
