@@ -11,7 +11,7 @@ compiled has one of `SHAPES`; an event whose pairs do not fit goes to the next l
 does not fit the largest is counted in `Selection.n_lost`.
 
 >>> shapes_of(np.repeat(np.arange(52), 40))[0]
-Shape(n_hits=2304, width=64, n_pairs=393216, n_kept=49152)
+Shape(n_hits=2560, width=96, n_pairs=524288, n_kept=65536)
 """
 
 import functools
@@ -48,8 +48,10 @@ class Shape(NamedTuple):
 
 SHAPES = (
     Shape(1024, 48, 98_304, 16_384),
-    Shape(2304, 64, 393_216, 49_152),
-    Shape(4096, 128, 1_048_576, 131_072),
+    Shape(1792, 64, 262_144, 32_768),
+    Shape(2560, 96, 524_288, 65_536),
+    Shape(3584, 128, 1_048_576, 131_072),
+    Shape(5632, 192, 2_621_440, 262_144),
     Shape(9216, 320, 6_291_456, 524_288),
 )
 
@@ -164,10 +166,13 @@ def _support(
     n_kept: int,
 ) -> tuple[neighbours.Pairs, jax.Array]:
     """Keep the pairs above the first cut, with all that the second network looks at."""
-    odds = jnp.where(pairs.mask, score(first, x), -jnp.inf)
-    n_found = (odds > first.cut).sum()
-    odds, index = jax.lax.top_k(odds, n_kept)
-    ends, kept = (pairs.senders[index], pairs.receivers[index]), odds > first.cut
+    odds = score(first, x)
+    above = pairs.mask & (odds > first.cut)
+    place = neighbours.places(above, n_kept)
+    index = jnp.zeros(n_kept, jnp.int32).at[place].set(jnp.arange(len(odds)), mode="drop")
+    n_found = above.sum()
+    kept = jnp.arange(n_kept) < n_found
+    ends, odds = (pairs.senders[index], pairs.receivers[index]), odds[index]
     near = doublets.support(table, position, module, ends)
     half = near.shape[1] // 2
     nearest = near[:, :half].min(1), near[:, half:].min(1), near.min(1), jnp.where(kept, odds, 0)

@@ -4,7 +4,7 @@ Hits are laid out by module in a table (`table`), and the hits of each module ar
 those of the modules a few steps on, tile by tile: `search` keeps the pairs that a function accepts,
 be it a geometric window (`window`) or a distance between learned coordinates. Memory is that of one
 tile a module and of `capacity` pairs; how many pairs there were is returned too, so that a capacity
-that was too small is seen. `capacity_of` proposes shapes: few, so that little is compiled.
+that was too small is seen. `places` is how what is kept finds its place.
 
 >>> position = jnp.array([[1.0, 0, 0], [2.0, 0, 10], [9.0, 0, 10]])
 >>> hits = table(np.array([0, 1, 1]), n_modules=2, width=2)
@@ -65,6 +65,15 @@ def table(module: np.ndarray, *, n_modules: int, width: int) -> Table:
     return Table(index, mask)
 
 
+def places(kept: jax.Array, capacity: int, *, start: Any = 0) -> jax.Array:
+    """Number what is kept from `start` on [item]; what is not, or does not fit, has `capacity`.
+
+    kept: [item] bool.
+    """
+    place = start + jnp.cumsum(kept, dtype=jnp.int32) - 1
+    return jnp.where(kept & (place < capacity), place, capacity)
+
+
 def window(max_slope: float) -> Accept:
     """Accept pairs of positions [..., 3] whose slopes dx/dz and dy/dz are small, and dz above 0."""
 
@@ -102,8 +111,7 @@ def search(
         kept = accept(first, second) & there[: n_modules - step, :, None] & there[step:, None]
         shape = kept.shape
         flat = kept.reshape(-1)
-        place = n_found + jnp.cumsum(flat, dtype=jnp.int32) - 1
-        place = jnp.where(flat & (place < capacity), place, capacity)
+        place = places(flat, capacity, start=n_found)
         pairs = (
             jnp.broadcast_to(index[: n_modules - step, :, None], shape).reshape(-1),
             jnp.broadcast_to(index[step:, None], shape).reshape(-1),

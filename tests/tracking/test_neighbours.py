@@ -85,3 +85,10 @@ def test_an_event_without_hits():
 def test_a_table_that_is_too_small(event, n_modules, width):
     with pytest.raises(ValueError, match="module: 6 modules of up to"):
         neighbours.table(event[1], n_modules=n_modules, width=width)
+
+
+def test_places():
+    kept = jnp.array([True, False, True, True])
+    assert neighbours.places(kept, 9).tolist() == [0, 9, 1, 2]
+    assert neighbours.places(kept, 2).tolist() == [0, 2, 1, 2]
+    assert neighbours.places(kept, 9, start=5).tolist() == [5, 9, 6, 7]
