@@ -1,12 +1,13 @@
 """Environments of peers: packages that benchmarks and experiments compare with.
 
 `environment` makes one with pip at its first use and keeps it, apart from that of hepjax: none of
-them is a dependency.
+them is a dependency. `conversation` runs a script there, in one thread, which answers questions.
 """
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -21,3 +22,23 @@ def environment(cache: Path, packages: Sequence[str]) -> Path:
         subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
         (cache / "complete").touch()
     return python
+
+
+def conversation(python: Path, script: Path, *words: object) -> Callable[..., list[str]]:
+    """Start a script that says "ready", then answers each line of its input by one line.
+
+    words: its arguments. Returns ask(*words) -> the words of the answer. Raises ValueError for a
+    script that does not start.
+    """
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [python, script, *map(str, words)]
+    process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=env)
+    sent, answers = process.stdin, process.stdout
+    if sent is None or answers is None or answers.readline() != "ready\n":
+        raise ValueError(f"{script} did not start")
+
+    def ask(*question: object) -> list[str]:
+        print(*question, file=sent, flush=True)
+        return answers.readline().split()
+
+    return ask

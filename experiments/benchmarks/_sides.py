@@ -8,7 +8,6 @@ own, made where it is missing.
 
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -126,16 +125,10 @@ def weaver(cache: Path, folder: Path, drawn: list, rate: float, seed: int) -> tu
         arrays = {name: np.swapaxes(x, 1, 2) for name, x in columns.items()}
         mask, label = inputs.mask[:, None], label.astype(np.int64)
         np.savez(folder / f"batch_{k:03d}.npz", **arrays, mask=mask, label=label)
-    words = [python, HERE / "_weaver.py", folder, str(rate), str(seed)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    process = subprocess.Popen(words, stdin=-1, stdout=-1, text=True, env=env)
-    sent, answers = process.stdin, process.stdout
-    if sent is None or answers is None or answers.readline() != "ready\n":
-        raise ValueError(f"{HERE / '_weaver.py'} did not start")
+    answer = _peers.conversation(python, HERE / "_weaver.py", folder, rate, seed)
 
     def ask(what: str, index: int) -> tuple[float, Any]:
-        print(what, index, file=sent, flush=True)
-        seconds, value = answers.readline().split()
+        seconds, value = answer(what, index)
         logits = folder / f"logits_{index}.npy"
         return float(seconds), float(value) if what == "train" else np.load(logits)
 

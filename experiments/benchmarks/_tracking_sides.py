@@ -4,8 +4,6 @@
 components with scipy's; `timed` and `ratios` are CPU seconds of alternated calls.
 """
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -37,16 +35,10 @@ def torch(cache: Path, folder: Path, given: dict, params: Any) -> Ask:
     flat = flax.traverse_util.flatten_dict(params["rounds"], sep="_")
     np.savez(folder / "weights.npz", **{k: np.asarray(x) for k, x in flat.items()})
     python = _peers.environment(cache, ["torch==2.13.0", "numpy"])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    words = [python, HERE / "_torch_tracking.py", folder]
-    process = subprocess.Popen(words, stdin=-1, stdout=-1, text=True, env=env)
-    sent, answers = process.stdin, process.stdout
-    if sent is None or answers is None or answers.readline() != "ready\n":
-        raise ValueError(f"{words[1]} did not start")
+    answer = _peers.conversation(python, HERE / "_torch_tracking.py", folder)
 
     def ask(way: str, what: str) -> tuple[float, float]:
-        print(way, what, file=sent, flush=True)
-        seconds, value = answers.readline().split()
+        seconds, value = answer(way, what)
         return float(seconds), float(value)
 
     return ask

@@ -34,9 +34,7 @@ class Budget(NamedTuple):
     n_graphs: int = 33
 
 
-def build(
-    nodes: Any, edges: Any, senders: np.ndarray, receivers: np.ndarray, globals_: Any = None
-) -> Graph:
+def build(nodes: Any, edges: Any, senders: np.ndarray, receivers: np.ndarray) -> Graph:
     """Make the graph of one event, its edges sorted by receiver, then by sender.
 
     nodes, edges: pytrees of arrays [node, ...], [edge, ...]; senders, receivers: [edge] index of a
@@ -53,18 +51,14 @@ def build(
         "n_node": np.array([n], np.int32),
         "n_edge": np.array([len(senders)], np.int32),
     }
-    return Graph(nodes, jax.tree.map(lambda x: x[order], edges), globals=globals_, **found)
+    return Graph(nodes, jax.tree.map(lambda x: x[order], edges), globals=None, **found)
 
 
 def budget_of(graphs: Sequence[Graph], *, step: int = 1024) -> Budget:
     """Find the smallest budget, in steps, that holds the largest of some graphs by itself."""
-    most = [max((int(n.sum()) for n in sizes), default=0) for sizes in zip(*map(_sizes, graphs))]
-    n_nodes, n_edges = most or (0, 0)
+    n_nodes = max((int(graph.n_node.sum()) for graph in graphs), default=0)
+    n_edges = max((int(graph.n_edge.sum()) for graph in graphs), default=0)
     return Budget(-(-(n_nodes + 1) // step) * step, max(-(-n_edges // step), 1) * step)
-
-
-def _sizes(graph: Graph) -> tuple[Any, Any]:
-    return graph.n_node, graph.n_edge
 
 
 def pack(graphs: Sequence[Graph], *, n_nodes: int, n_edges: int, n_graphs: int = 0) -> Graph:
@@ -121,7 +115,7 @@ def shares(
     found: list[list[int]] = []
     left = Budget(0, 0, 0)
     for k in order.tolist():
-        n_nodes, n_edges = (int(n.sum()) for n in _sizes(graphs[k]))
+        n_nodes, n_edges = int(graphs[k].n_node.sum()), int(graphs[k].n_edge.sum())
         if n_nodes >= budget.n_nodes or n_edges > budget.n_edges:
             raise ValueError(
                 f"graphs: number {k} has {n_nodes} nodes and {n_edges} edges, {budget}"

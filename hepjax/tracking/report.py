@@ -104,7 +104,7 @@ def velo(
 
 
 AXES = {
-    "p": (np.geomspace(0.3, 60, 13), "Momentum [GeV]", "log"),
+    "p": (np.geomspace(0.03, 60, 15), "Momentum [GeV]", "log"),
     "pt": (np.geomspace(0.05, 6, 12), r"$p_T$ [GeV]", "log"),
     "eta": (np.linspace(-5, 5, 21), r"$\eta$", "linear"),
     "n_hits": (np.linspace(0, 6000, 13), "Hits in the event", "linear"),
