@@ -47,7 +47,7 @@ class Config:
     test: Path | None = None  # folder of further events, to measure on
     n_train: int = 800  # events for the training, the first of the folder
     n_tuning: int = 40  # of these, the last: which step of the network is best
-    n_filter: int = 200  # of these, the first: for the filter of edges
+    n_filter: int = 150  # of these, the first: for the filter of edges
     filter: edge_filter.Settings = edge_filter.DEFAULT
     width: int = 32  # of the interaction network
     n_rounds: int = 6  # of message passing
@@ -82,7 +82,11 @@ def main(config: Config) -> dict[str, Any]:
     if len(files) <= config.n_train:
         raise ValueError(f"data: {len(files)} events, expected more than {config.n_train}")
     events, _ = velo.read(files[: config.n_train])
-    chosen = edge_filter.fit(events[: config.n_filter], config.filter, seed=config.seed)
+    kept = run.path / "filter.msgpack"
+    if not (config.resume and kept.exists()):
+        learned = edge_filter.fit(events[: config.n_filter], config.filter, seed=config.seed)
+        edge_filter.save(kept, learned)
+    chosen = edge_filter.load(kept)
     network = model.from_linen(InteractionNetwork(config.width, config.n_rounds))
     sample = labelled(chosen, events)
     first = len(sample) - config.n_tuning

@@ -23,13 +23,15 @@ from hepjax.tracking import graphs
 
 class Plan(NamedTuple):
     """How a training goes: epochs, the largest learning rate, weight decay of AdamW, share of the
-    steps in which the rate rises.
+    steps in which the rate rises, edges of the largest graph that is learned from: all graphs are
+    padded to the size of the largest, and one that is ten times the mean would make few steps.
     """
 
     n_epochs: int
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     warm: float = 0.1
+    max_edges: int = 32_768
 
 
 def labelled(graph: graphs.Graph, true: np.ndarray) -> graphs.Graph:
@@ -85,6 +87,10 @@ def fit(
     Checkpoints and metrics go to the run folder; n_shards: graphs a batch, padded to hold the
     largest of the sample each; resume: go on from the latest checkpoint.
     """
+    sample, validation = (
+        [graph for graph in some if int(graph.n_edge.sum()) <= plan.max_edges]
+        for some in (sample, validation)
+    )
     budget = graphs.budget_of([*sample, *validation])
     served = graphs.serve(sample, budget, n_shards=n_shards, seed=seed)
     seen = graphs.serve(validation, budget, n_shards=n_shards, shuffle=False)
