@@ -1,30 +1,16 @@
-"""Doublets: what a pair of hits says of being two successive hits of one particle.
+"""Doublets: what a pair of hits says by itself of being two successive hits of one particle.
 
-`features` looks at the pair alone: its slope, where its line passes the beam, how far it turns.
-`support` asks the other hits: each track has three hits or more, so one of the next or of the last
-modules should hold a hit near the line, and the least kink to any hit there tells much more than
-the pair itself. Both are for tracks that are nearly straight, between planes across the beam.
+Its slope, where its line passes the beam, how far it turns: for tracks that are nearly straight,
+between planes across the beam. What other pairs say of it is in `partners`.
 
->>> position, n = jnp.array([[1.0, 0, 0], [2.0, 0, 10], [3.0, 0, 20]]), 3
->>> hits = neighbours.table(np.arange(3), n_modules=n, width=1)
+>>> position = jnp.array([[1.0, 0, 0], [2.0, 0, 10], [3.0, 0, 20]])
 >>> pair = jnp.array([0]), jnp.array([1])
->>> float(support(hits, position, jnp.arange(3), pair, reach=1)[0, 0])
-0.0
 >>> features(position, jnp.arange(3), pair).shape
 (1, 12)
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-
-from hepjax.tracking import neighbours
-
-FAR = 1.0
-"""Kink where there is no hit to turn to, and the largest one that is told apart."""
-
-RESOLUTION = 1e-4
-"""Kinks well below this, in units of slope, are rounding of the positions."""
 
 
 def features(
