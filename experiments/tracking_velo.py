@@ -23,16 +23,12 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import hits, velo
-from hepjax.nn import model
 from hepjax.tracking import data, edge_filter, finder, report, training
-from hepjax.tracking.interaction_network import InteractionNetwork
 from hepjax.tracking.simulation import velo as simulation
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _velopix
-
-PLAN = training.Plan(n_epochs=14)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,28 +42,19 @@ class Config:
     samples: Path = Path("runs/samples")  # where they are kept
     test: Path | None = None  # folder of further events, to measure on
     n_train: int = 800  # events for the training, the first of the folder
-    n_tuning: int = 40  # of these, the last: which step of the network is best
-    n_filter: int = 150  # of these, the first: for the filter of edges
-    filter: edge_filter.Settings = edge_filter.DEFAULT
-    width: int = 32  # of the interaction network
-    n_rounds: int = 6  # of message passing
-    plan: training.Plan = PLAN
-    cut: float = 0.0  # on the logarithm of odds of edges
+    tracker: finder.Settings = finder.Settings()
     seed: int = 0
     cache: Path = Path("runs/velopix")  # environment of the classical algorithm
     resume: bool = False  # go on from the latest checkpoint
 
 
+QUICK = finder.Settings(
+    filter=edge_filter.Settings(n_steps=600), n_filter=20, n_tuning=10, plan=training.Plan(4)
+)
+FULL = finder.Settings(n_filter=400, width=128, n_rounds=8, plan=training.Plan(60))
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "n_simulated": 80,
-        "n_filter": 20,
-        "n_train": 60,
-        "n_tuning": 10,
-        "plan": training.Plan(n_epochs=4),
-        "filter": edge_filter.Settings(n_steps=600),
-    },
-    "full": {"width": 128, "n_rounds": 8, "plan": training.Plan(n_epochs=60)},
+    "quick": {"n_simulated": 80, "n_train": 60, "tracker": QUICK},
+    "full": {"tracker": FULL},
 }
 
 
@@ -82,24 +69,8 @@ def main(config: Config) -> dict[str, Any]:
     if len(files) <= config.n_train:
         raise ValueError(f"data: {len(files)} events, expected more than {config.n_train}")
     events, _ = velo.read(files[: config.n_train])
-    kept = run.path / "filter.msgpack"
-    if not (config.resume and kept.exists()):
-        learned = edge_filter.fit(events[: config.n_filter], config.filter, seed=config.seed)
-        edge_filter.save(kept, learned)
-    chosen = edge_filter.load(kept)
-    network = model.from_linen(InteractionNetwork(config.width, config.n_rounds))
-    sample = labelled(chosen, events)
-    first = len(sample) - config.n_tuning
-    variables = training.fit(
-        run,
-        network,
-        sample[:first],
-        sample[first:],
-        config.plan,
-        seed=config.seed,
-        resume=config.resume,
-    )
-    found = finder.Finder(chosen, network, variables, config.cut)
+    sample = [data.Labelled(event, data.true_edges(event)) for event in events]
+    found = finder.fit(run, sample, config.tracker, seed=config.seed, resume=config.resume)
     results: dict[str, Any] = {"training_seconds": time.monotonic() - began}
     results |= {"validation": measure(config, run, found, files[config.n_train :], "validation")}
     if config.test is not None:
@@ -107,18 +78,6 @@ def main(config: Config) -> dict[str, Any]:
         results |= {"test": measure(config, run, found, more, "test")}
     results |= {"n_train": len(sample), "seconds": time.monotonic() - began}
     return runs.finish(run, results)
-
-
-def labelled(chosen: edge_filter.Filter, events: list[hits.Event]) -> list[Any]:
-    """Make the graphs of events, with the truth of each edge."""
-    sample = []
-    with runs.progress(len(events), "graphs") as advance:
-        for event in events:
-            graph, _ = finder.graph(chosen, event)
-            edges = np.stack([graph.senders, graph.receivers], -1)
-            sample.append(training.labelled(graph, data.labels(edges, data.true_edges(event))))
-            advance(1)
-    return sample
 
 
 def measure(
@@ -134,7 +93,7 @@ def measure(
     true = [data.true_edges(event) for event in events]
     edges = [one.edges for one in answers], [one.odds for one in answers]
     results: dict[str, Any] = report.velo(run.path / "plots" / name, found, events, sample=name)
-    results["ours"] |= report.edges(*edges, true, cut=config.cut)
+    results["ours"] |= report.edges(*edges, true, cut=config.tracker.cut)
     results["ours"]["n_problems"] = sum(one.problem != "" for one in answers)
     results["triplet_trie"]["n_problems"] = n_failed
     return {**results, "n_skipped": len(skipped)}

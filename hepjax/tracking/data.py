@@ -13,11 +13,23 @@ left two hits in one module (a sensor's edge), both are joined, and not to each 
 [True, False]
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hepjax.io import hits
 
 MIN_MODULES = 3
+
+NO_EDGES = np.zeros((0, 2), np.int64)
+
+
+class Labelled(NamedTuple):
+    """An event with its true edges [edge, 2], and those that count neither as true nor as wrong."""
+
+    event: hits.Event
+    true: np.ndarray
+    ignored: np.ndarray = NO_EDGES
 
 
 def position(event: hits.Event) -> np.ndarray:
@@ -25,10 +37,11 @@ def position(event: hits.Event) -> np.ndarray:
     return np.stack([event.hits[k] for k in hits.POSITION], -1)
 
 
-def n_modules(event: hits.Event) -> np.ndarray:
-    """Count the modules in which each particle left hits [particle]."""
+def n_modules(event: hits.Event, group: np.ndarray | None = None) -> np.ndarray:
+    """Count the modules, or the groups [hit], in which each particle left hits [particle]."""
     hit, particle = event.truth.T
-    crossed = np.unique(np.stack([particle, event.hits["module"][hit]], -1), axis=0)
+    group = event.hits["module"] if group is None else group
+    crossed = np.unique(np.stack([particle, group[hit]], -1), axis=0)
     return np.bincount(crossed[:, 0], minlength=hits.n_particles(event))
 
 
@@ -38,18 +51,22 @@ def reconstructible(event: hits.Event) -> np.ndarray:
 
 
 def true_edges(
-    event: hits.Event, along: np.ndarray | None = None, group: np.ndarray | None = None
+    event: hits.Event,
+    along: np.ndarray | None = None,
+    group: np.ndarray | None = None,
+    wanted: np.ndarray | None = None,
 ) -> np.ndarray:
     """List the pairs of hits that follow each other on a reconstructible particle [edge, 2].
 
     along: [hit] what rises along a track (None: the module's index, as in the Velo); group: [hit]
-    hits of one particle and one group are not joined (None: the module). Edges point along; an edge
-    of two particles stands once; sorted.
+    hits of one particle and one group are not joined (None: the module); wanted: [particle] bool,
+    whose edges (None: all that are reconstructible). Edges point along; an edge of two particles
+    stands once; sorted.
     """
     module = event.hits["module"]
     along, group = (module if x is None else x for x in (along, group))
-    wanted = reconstructible(event)[event.truth[:, 1]]
-    hit, particle = event.truth[wanted].T
+    wanted = reconstructible(event) if wanted is None else wanted
+    hit, particle = event.truth[wanted[event.truth[:, 1]]].T
     if not len(hit):
         return np.zeros((0, 2), np.int64)
     order = np.lexsort((hit, group[hit], along[hit], particle))
@@ -64,6 +81,24 @@ def true_edges(
     first, second = place // size[run + 1], place % size[run + 1]
     edges = np.stack([hit[start[run] + first], hit[start[run + 1] + second]], -1)
     return np.unique(edges, axis=0)
+
+
+def targets(event: hits.Event, group: np.ndarray, *, min_pt: float) -> np.ndarray:
+    """Tell which particles a tracker shall find [particle]: those of pt above a cut, GeV, with hits
+    in enough groups.
+    """
+    return (n_modules(event, group) >= MIN_MODULES) & (event.particles["pt"] > min_pt)
+
+
+def labelled(event: hits.Event, group: np.ndarray, *, min_pt: float) -> Labelled:
+    """Find the true edges of targets; those of other particles count neither as true nor as wrong.
+
+    group: [hit] layer; edges point away from the middle of the detector.
+    """
+    far = (position(event) ** 2).sum(-1)
+    true = true_edges(event, far, group, targets(event, group, min_pt=min_pt))
+    every = true_edges(event, far, group, np.ones(hits.n_particles(event), bool))
+    return Labelled(event, true, every[~labels(every, true)])
 
 
 def labels(edges: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -1,16 +1,17 @@
 """The edges of a graph of hits, chosen among all pairs by small networks, one after the other.
 
 All pairs of hits in a geometric window are 300 for each true edge in the Velo. The first network
-looks at a pair by itself (`doublets.features`). Those after it look at what the pairs that are left
+looks at a pair by itself (`doublets`). Those after it look at what the pairs that are left
 say of each other as well (`partners`): what goes before and behind, and what competes for the hits.
 A cut on the logarithm of odds follows each: all but the last keep a given share of the true edges,
 the last a given number of edges an event, on average over the events of the training.
 
 `fit` learns networks and cuts from events, `select` gives the edges of one event, `save` and `load`
-keep a filter in a file. What is compiled has one of `SHAPES`; an event whose pairs do not fit goes
+keep a filter in a file. What is compiled has one of the detector's
+shapes; an event whose pairs do not fit goes
 to the next larger one, and what does not fit the largest is counted in `Selection.n_lost`.
 
->>> shapes_of(np.repeat(np.arange(52), 40))[0].n_hits
+>>> shapes_of(np.repeat(np.arange(52), 40), detectors.VELO)[0].n_hits
 2560
 """
 
@@ -28,40 +29,11 @@ from flax import serialization
 from hepjax import batch, runs, train
 from hepjax.io import hits
 from hepjax.nn import mlp
-from hepjax.tracking import data, doublets, neighbours, partners
+from hepjax.tracking import data, detectors, module_map, neighbours, partners
+from hepjax.tracking.detectors import CHUNK, Detector, Shape
 
-STEPS = (1, 2, 3, 4, 5, 6)
-"""Differences of modules that a true edge bridges: all but 0.04 % in the Velo."""
-
-SLOPE = 1.25
-N_MODULES = 52
 N_PARTNERS = 8
 """On each side of an edge."""
-
-CHUNK = 8192
-"""Pairs that a network looks at in one go."""
-
-
-class Shape(NamedTuple):
-    """Room for one event: its hits, the hits of a module, pairs in the window, and pairs that the
-    first network keeps, and those after it.
-    """
-
-    n_hits: int
-    width: int
-    n_pairs: int
-    n_kept: int
-    n_left: int
-
-
-SHAPES = (
-    Shape(1024, 48, 20 * CHUNK, 12 * CHUNK, 2 * CHUNK),
-    Shape(1792, 64, 52 * CHUNK, 30 * CHUNK, 5 * CHUNK),
-    Shape(2560, 96, 100 * CHUNK, 60 * CHUNK, 10 * CHUNK),
-    Shape(3584, 128, 192 * CHUNK, 115 * CHUNK, 18 * CHUNK),
-    Shape(5632, 192, 460 * CHUNK, 275 * CHUNK, 45 * CHUNK),
-    Shape(9216, 320, 1200 * CHUNK, 700 * CHUNK, 110 * CHUNK),
-)
 
 
 class Scorer(NamedTuple):
@@ -77,9 +49,14 @@ class Scorer(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """The networks, the first for pairs by themselves, the others with partners."""
+    """What chooses the edges of a detector's events.
+
+    stages: the networks, the first for pairs by themselves, the others with partners; links:
+    [link, 2] cells of the detector whose hits are compared.
+    """
 
     stages: tuple[Scorer, ...]
+    links: np.ndarray
 
 
 class Settings(NamedTuple):
@@ -127,25 +104,26 @@ class Candidates(NamedTuple):
 
 
 class Laid(NamedTuple):
-    """An event in its shape: table of hits by module, position [hit, 3], module [hit]."""
+    """An event in its shape: table of hits by cell, position [hit, 3] mm, layer [hit]."""
 
     table: neighbours.Table
-    position: np.ndarray
-    module: np.ndarray
+    position: Any
+    layer: Any
 
 
-def shapes_of(module: np.ndarray) -> list[Shape]:
+def shapes_of(cell: np.ndarray, detector: Detector) -> list[Shape]:
     """List the shapes that hold an event, the smallest first, by its hits [hit] and those of each
-    module.
+    cell.
 
     Raises ValueError for an event that none holds.
     """
-    n, widest = len(module), int(np.bincount(module, minlength=1).max())
-    found = [shape for shape in SHAPES if n <= shape.n_hits and widest <= shape.width]
+    n, widest = len(cell), int(np.bincount(cell, minlength=1).max())
+    shapes = detector.shapes
+    found = [shape for shape in shapes if n <= shape.n_hits and widest <= shape.width]
     if not found:
         raise ValueError(
-            f"event: {n} hits, up to {widest} a module, expected at most {SHAPES[-1].n_hits} and "
-            f"{SHAPES[-1].width}"
+            f"event: {n} hits, up to {widest} a cell, expected at most {shapes[-1].n_hits} and "
+            f"{shapes[-1].width}"
         )
     return found
 
@@ -173,50 +151,58 @@ def _social(width: int) -> partners.PartnerNetwork:
     return partners.PartnerNetwork(width)
 
 
-def _lay(event: hits.Event, shape: Shape) -> Laid:
+def _lay(event: hits.Event, shape: Shape, detector: Detector) -> Laid:
     """Lay out an event in its shape."""
-    module = event.hits["module"]
-    table = neighbours.table(module, n_modules=N_MODULES, width=shape.width)
-    more = shape.n_hits - len(module)
+    n = hits.n_hits(event)
+    table = neighbours.table(detector.cells(event), n_modules=detector.n_cells, width=shape.width)
+    more = shape.n_hits - n
     position = np.pad(data.position(event).astype(np.float32), ((0, more), (0, 0)))
-    return Laid(table, position, np.pad(module, (0, more)).astype(np.int32))
+    return Laid(table, position, np.pad(detector.layers(event), (0, more)).astype(np.int32))
 
 
-@functools.partial(jax.jit, static_argnames="room")
-def _window(laid: Laid, room: int) -> Candidates:
+@functools.partial(jax.jit, static_argnames=("detector", "room"))
+def _window(laid: Laid, links: np.ndarray, detector: Detector, room: int) -> Candidates:
     """Find the pairs in the window, all of even odds."""
-    accept = neighbours.window(SLOPE)
-    pairs = neighbours.search(laid.table, laid.position, accept, steps=STEPS, capacity=room)
+    known = detector.coordinates(laid.position)
+    pairs = neighbours.search(laid.table, known, detector.accept, links=links, capacity=room)
     odds = jnp.where(pairs.mask, 0.0, -jnp.inf)
     return Candidates(pairs.senders, pairs.receivers, odds, pairs.n_found)
 
 
 def _known(
-    laid: Laid, left: Candidates, near: partners.Near | None, pair: jax.Array
+    laid: Laid,
+    left: Candidates,
+    near: partners.Near | None,
+    pair: jax.Array,
+    detector: Detector,
 ) -> tuple[jax.Array, ...]:
     """Make what a network looks at for some pairs [n], with their partners if near is given."""
     ends = left.senders[pair], left.receivers[pair]
-    x = doublets.features(laid.position, laid.module, ends)
+    x = detector.describe(laid.position, laid.layer, ends)
     if near is None:
         return (x,)
     own, of_partners = partners.describe(near, pair)
     return jnp.concatenate([own, x], -1), of_partners
 
 
-def _look(laid: Laid, left: Candidates, alone: bool) -> partners.Near | None:
+def _look(laid: Laid, left: Candidates, detector: Detector, alone: bool) -> partners.Near | None:
+    if alone:
+        return None
     ends = left.senders, left.receivers
-    return None if alone else partners.look(laid.position, ends, left.odds, N_PARTNERS)
+    return partners.look(laid.position, ends, left.odds, N_PARTNERS, detector.direction)
 
 
-@functools.partial(jax.jit, static_argnames=("alone", "room"))
-def _advance(scorer: Scorer, laid: Laid, left: Candidates, alone: bool, room: int) -> Candidates:
+@functools.partial(jax.jit, static_argnames=("detector", "alone", "room"))
+def _advance(
+    scorer: Scorer, laid: Laid, left: Candidates, detector: Detector, alone: bool, room: int
+) -> Candidates:
     """Score pairs with one network, and keep those above its cut."""
-    near = _look(laid, left, alone)
+    near = _look(laid, left, detector, alone)
     size = min(CHUNK, len(left.odds))
 
     def one(chunk: Any, odds: jax.Array) -> jax.Array:
         pair = chunk * size + jnp.arange(size)
-        found = score(scorer, *_known(laid, left, near, pair))
+        found = score(scorer, *_known(laid, left, near, pair, detector))
         return jax.lax.dynamic_update_slice(odds, found, (chunk * size,))
 
     n_chunks = -(-jnp.minimum(left.n_found, len(left.odds)) // size)  # and not all that have room
@@ -229,23 +215,25 @@ def _advance(scorer: Scorer, laid: Laid, left: Candidates, alone: bool, room: in
     return Candidates(left.senders[pair], left.receivers[pair], kept, n_found)
 
 
-@functools.partial(jax.jit, static_argnames="alone")
-def _inputs(laid: Laid, left: Candidates, pair: jax.Array, alone: bool) -> tuple[jax.Array, ...]:
-    return _known(laid, left, _look(laid, left, alone), pair)
+@functools.partial(jax.jit, static_argnames=("detector", "alone"))
+def _inputs(
+    laid: Laid, left: Candidates, pair: jax.Array, detector: Detector, alone: bool
+) -> tuple[jax.Array, ...]:
+    return _known(laid, left, _look(laid, left, detector, alone), pair, detector)
 
 
-def _left(stages: Sequence[Scorer], event: hits.Event) -> tuple[Laid, Candidates, int]:
+def _left(chosen: Filter, event: hits.Event, detector: Detector) -> tuple[Laid, Candidates, int]:
     """Find what is left of an event behind some networks, and how much did not fit.
 
     Raises ValueError for an event that no shape holds.
     """
-    for shape in shapes_of(event.hits["module"]):
-        laid = _lay(event, shape)
-        left = _window(laid, room=shape.n_pairs)
+    for shape in shapes_of(detector.cells(event), detector):
+        laid = _lay(event, shape, detector)
+        left = _window(laid, chosen.links, detector, room=shape.n_pairs)
         lost = max(int(left.n_found) - shape.n_pairs, 0)
-        for k, scorer in enumerate(stages):
+        for k, scorer in enumerate(chosen.stages):
             room = shape.n_left if k else shape.n_kept
-            left = _advance(scorer, laid, left, alone=not k, room=room)
+            left = _advance(scorer, laid, left, detector, alone=not k, room=room)
             lost += max(int(left.n_found) - room, 0)
         if not lost:
             break
@@ -258,30 +246,37 @@ def _pairs(left: Candidates) -> np.ndarray:
     return np.stack([left.senders[:n], left.receivers[:n]], -1)
 
 
-def select(chosen: Filter, event: hits.Event) -> Selection:
+def select(chosen: Filter, event: hits.Event, detector: Detector = detectors.VELO) -> Selection:
     """Choose the edges of one event; one without hits has none.
 
     Raises ValueError for an event that no shape holds.
     """
-    laid, left, lost = _left(chosen.stages, event)
+    laid, left, lost = _left(chosen, event, detector)
     pairs = _pairs(left)
     every = np.arange(len(left.odds))
-    known, _ = _inputs(laid, left, every, alone=False)
+    known, _ = _inputs(laid, left, every, detector, alone=False)
     return Selection(pairs, np.asarray(known[: len(pairs)]), lost)
 
 
-def fit(events: Sequence[hits.Event], settings: Settings = DEFAULT, *, seed: int = 0) -> Filter:
+def fit(
+    sample: Sequence[data.Labelled],
+    settings: Settings = DEFAULT,
+    *,
+    detector: Detector = detectors.VELO,
+    seed: int = 0,
+) -> Filter:
     """Train the networks, one after the other, and set their cuts.
 
-    events: with truth, some hundred. Raises ValueError where they have no true edge.
+    sample: some hundred events with their true edges. Cells are compared that the detector links,
+    or that true edges of the sample link. Raises ValueError where there is no true edge.
     """
     rng = batch.generator(seed)
-    true = [data.true_edges(event) for event in events]
-    if not sum(map(len, true)):
-        raise ValueError(f"events: no true edge in {len(events)} events, expected some")
-    stages: list[Scorer] = []
+    if not sum(len(one.true) for one in sample):
+        raise ValueError(f"events: no true edge in {len(sample)} events, expected some")
+    learned = ((detector.cells(one.event), one.true) for one in sample)
+    chosen = Filter((), detector.links() if detector.links else module_map.learn(learned))
     for k in range(len(settings.keep) + 1):
-        known, label, weight = _draw(stages, events, true, settings.negatives, rng)
+        known, label, weight = _draw(chosen, sample, settings.negatives, rng, detector)
         scorer = _fit(known, label, weight, settings, seed + k)
         parts = np.array_split(np.arange(len(label)), -(-len(label) // CHUNK))
         odds = np.concatenate([_score(scorer, *(x[part] for x in known)) for part in parts])
@@ -289,33 +284,36 @@ def fit(events: Sequence[hits.Event], settings: Settings = DEFAULT, *, seed: int
             cut = np.quantile(odds[label > 0], 1 - settings.keep[k])
         else:
             order = np.argsort(-odds)
-            n_kept = np.cumsum(weight[order]) / len(events)
+            n_kept = np.cumsum(weight[order]) / len(sample)
             cut = odds[order[min(int(np.searchsorted(n_kept, settings.n_edges)), len(odds) - 1)]]
-        stages.append(scorer._replace(cut=np.float32(cut)))
-    return Filter(tuple(stages))
+        scorer = scorer._replace(cut=np.float32(cut))
+        chosen = chosen._replace(stages=(*chosen.stages, scorer))
+    return chosen
 
 
 _score = jax.jit(score)
 
 
 def _draw(
-    stages: Sequence[Scorer],
-    events: Sequence[hits.Event],
-    true: Sequence[np.ndarray],
+    chosen: Filter,
+    sample: Sequence[data.Labelled],
     negatives: float,
     rng: np.random.Generator,
+    detector: Detector,
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """Draw pairs for the network behind some stages: what it looks at, labels, weights [pair]."""
+    """Draw pairs for the network behind some: what it looks at, labels, weights [pair]."""
     parts = []
-    with runs.progress(len(events), f"pairs {len(stages) + 1}") as advance:
-        for event, edges in zip(events, true):
-            laid, left, _ = _left(stages, event)
-            label = data.labels(_pairs(left), edges)
-            share = min(1.0, negatives * label.sum() / max((~label).sum(), 1))
-            drawn = np.flatnonzero(label | (rng.random(len(label)) < share))
+    with runs.progress(len(sample), f"pairs {len(chosen.stages) + 1}") as advance:
+        for one in sample:
+            laid, left, _ = _left(chosen, one.event, detector)
+            pairs = _pairs(left)
+            label = data.labels(pairs, one.true)
+            wrong = ~label & ~data.labels(pairs, one.ignored)
+            share = min(1.0, negatives * label.sum() / max(wrong.sum(), 1))
+            drawn = np.flatnonzero(label | wrong & (rng.random(len(label)) < share))
             room = -(-max(len(drawn), 1) // CHUNK) * CHUNK
             index = np.pad(drawn, (0, room - len(drawn)))
-            known = _inputs(laid, left, index, alone=not stages)
+            known = _inputs(laid, left, index, detector, alone=not chosen.stages)
             weight = np.where(label[drawn], 1, 1 / max(share, 1e-9)).astype(np.float32)
             looked = (np.asarray(x)[: len(drawn)] for x in known)
             parts.append((*looked, label[drawn].astype(np.float32), weight))
@@ -364,14 +362,16 @@ def _fit(
 
 def save(path: Path, chosen: Filter) -> None:
     """Write a filter to a file."""
-    stages = [jax.device_get(scorer._asdict()) for scorer in chosen.stages]
-    path.write_bytes(serialization.msgpack_serialize({f"{k}": x for k, x in enumerate(stages)}))
+    stages = {f"{k}": scorer._asdict() for k, scorer in enumerate(chosen.stages)}
+    kept = jax.device_get({"stages": stages, "links": chosen.links})
+    path.write_bytes(serialization.msgpack_serialize(kept))
 
 
 def load(path: Path) -> Filter:
     """Read a filter that `save` wrote. Raises ValueError for a file that holds none."""
     try:
-        stages = serialization.msgpack_restore(path.read_bytes())
-        return Filter(tuple(Scorer(**stages[key]) for key in sorted(stages)))
+        kept: Any = serialization.msgpack_restore(path.read_bytes())
+        stages = kept["stages"]
+        return Filter(tuple(Scorer(**stages[key]) for key in sorted(stages)), kept["links"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: no filter of edges ({error})") from error

@@ -1,14 +1,14 @@
 """Pairs of hits that may follow each other, found on device in fixed memory.
 
 Hits are laid out by module in a table (`table`), and the hits of each module are compared with
-those of the modules a few steps on, tile by tile: `search` keeps the pairs that a function accepts,
-be it a geometric window (`window`) or a distance between learned coordinates. Memory is that of one
-tile a module and of `capacity` pairs; how many pairs there were is returned too, so that a capacity
-that was too small is seen. `places` is how what is kept finds its place.
+those of the modules that it is linked to (`steps`, or `module_map`), tile by tile: `search` keeps
+the pairs that a function accepts, be it a geometric window or a distance between learned
+coordinates. Memory is that of `TILE` and of `capacity` pairs; how many pairs there were is returned
+too, so that a capacity that was too small is seen. `places` is how what is kept finds its place.
 
 >>> position = jnp.array([[1.0, 0, 0], [2.0, 0, 10], [9.0, 0, 10]])
 >>> hits = table(np.array([0, 1, 1]), n_modules=2, width=2)
->>> found = search(hits, position, window(0.5), steps=(1,), capacity=4)
+>>> found = search(hits, position, window(0.5), links=steps(2, (1,)), capacity=4)
 >>> found.senders[:1].tolist(), found.receivers[:1].tolist(), int(found.n_found)
 ([0], [1], 1)
 """
@@ -20,9 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+TILE = 2**19
+"""Pairs, accepted or not, that are in memory together."""
+
 Accept = Callable[[Any, Any], jax.Array]
-"""Whether pairs are kept: of what is known of senders [module, hit, 1, ...] and of receivers
-[module, 1, hit, ...], both in the order given to `search`: [module, hit, hit] bool.
+"""Whether pairs are kept: of what is known of senders [link, hit, 1, ...] and of receivers
+[link, 1, hit, ...], both in the order given to `search`: [link, hit, hit] bool.
 """
 
 
@@ -84,41 +87,61 @@ def window(max_slope: float) -> Accept:
     return accept
 
 
+def window_in_field(max_turn: float, slack: float, max_z0: float) -> Accept:
+    """Accept pairs of (r, phi, z) [...] in a solenoid that come from near the beam line.
+
+    max_turn: of the azimuth a mm of radius, rad, with `slack` rad more; max_z0: mm, where the line
+    in r and z crosses the axis. The receiver is further out.
+    """
+
+    def accept(first: tuple[jax.Array, ...], second: tuple[jax.Array, ...]) -> jax.Array:
+        r, z = first[0], first[2]
+        dr, dphi, dz = (y - x for x, y in zip(first, second))
+        dphi = jnp.abs(dphi - 2 * np.pi * jnp.round(dphi / (2 * np.pi)))
+        return (dr > 0) & (dphi < max_turn * dr + slack) & (jnp.abs(z * dr - r * dz) < max_z0 * dr)
+
+    return accept
+
+
 def within(radius: float) -> Accept:
     """Accept pairs whose learned coordinates [..., coordinate] are closer than a radius."""
     return lambda first, second: ((second - first) ** 2).sum(-1) < radius**2
 
 
-def search(
-    hits: Table, known: Any, accept: Accept, *, steps: Sequence[int], capacity: int
-) -> Pairs:
-    """Find the pairs of hits, from a module to those `steps` on, that are accepted.
+def steps(n_modules: int, steps: Sequence[int]) -> np.ndarray:
+    """List the links [link, 2] from each module to those a few steps on, by step."""
+    first = [np.arange(max(n_modules - step, 0)) for step in steps]
+    return np.concatenate([np.stack([x, x + step], -1) for x, step in zip(first, steps)])
 
-    known: pytree of arrays [hit, ...] that accept looks at; steps: differences of modules, above 0.
-    Pairs come by step, module, sender and receiver.
+
+def search(hits: Table, known: Any, accept: Accept, *, links: np.ndarray, capacity: int) -> Pairs:
+    """Find the pairs of hits, from one module to another that it is linked to, that are accepted.
+
+    known: pytree of arrays [hit, ...] that accept looks at; links: [link, 2] modules. Pairs come by
+    link, sender and receiver.
     """
-    n_modules, _width = hits.index.shape
     of = jax.tree.map(lambda x: jnp.asarray(x)[hits.index], known)
-    there = jnp.asarray(hits.mask)
-    index = jnp.asarray(hits.index)
-    senders = receivers = jnp.zeros(capacity, index.dtype)
-    n_found = jnp.zeros((), jnp.int32)
-    for step in steps:
-        if step >= n_modules:
-            continue
-        first = jax.tree.map(lambda x, s=step: x[: n_modules - s, :, None], of)
-        second = jax.tree.map(lambda x, s=step: x[s:, None], of)
-        kept = accept(first, second) & there[: n_modules - step, :, None] & there[step:, None]
-        shape = kept.shape
-        flat = kept.reshape(-1)
+    there, index = jnp.asarray(hits.mask), jnp.asarray(hits.index)
+    size = min(max(TILE // hits.index.shape[1] ** 2, 1), max(len(links), 1))
+    more = -len(links) % size
+    real = (np.arange(len(links) + more) < len(links)).reshape(-1, size)
+    groups = jnp.pad(jnp.asarray(links), ((0, more), (0, 0))).reshape(-1, size, 2)
+
+    def look(found: tuple, group: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
+        senders, receivers, n_found = found
+        a, b = group[0].T
+        first = jax.tree.map(lambda x: x[a][:, :, None], of)
+        second = jax.tree.map(lambda x: x[b][:, None], of)
+        kept = accept(first, second) & there[a][:, :, None] & there[b][:, None]
+        flat = (kept & group[1][:, None, None]).reshape(-1)
         place = places(flat, capacity, start=n_found)
-        pairs = (
-            jnp.broadcast_to(index[: n_modules - step, :, None], shape).reshape(-1),
-            jnp.broadcast_to(index[step:, None], shape).reshape(-1),
-        )
         senders, receivers = (
-            x.at[place].set(y, mode="drop", unique_indices=False)
-            for x, y in zip((senders, receivers), pairs)
+            x.at[place].set(jnp.broadcast_to(y, kept.shape).reshape(-1), mode="drop")
+            for x, y in ((senders, index[a][:, :, None]), (receivers, index[b][:, None]))
         )
-        n_found = n_found + flat.sum(dtype=jnp.int32)
+        return (senders, receivers, n_found + flat.sum(dtype=jnp.int32)), None
+
+    none = jnp.zeros(capacity, index.dtype)
+    start = none, none, jnp.zeros((), jnp.int32)
+    (senders, receivers, n_found), _ = jax.lax.scan(look, start, (groups, jnp.asarray(real)))
     return Pairs(senders, receivers, jnp.arange(capacity) < n_found, n_found)

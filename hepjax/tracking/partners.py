@@ -1,11 +1,11 @@
 """Partners of an edge: the edges that end where it begins, and those that begin where it ends.
 
-A track's edges follow each other, and straight ones turn little in between; so an edge is judged by
-the best edges on both sides of it, and by those that compete for its own hits. `look` finds for
-each hit the best few edges into it and out of it, by the odds that they have so far; `describe`
-says of an edge what these are; `PartnerNetwork` makes new odds of it: each partner passes the same
-small network, and the largest and the sum over them are looked at. This is what a triplet
-classifier (arXiv:2406.12869) does, on edges that are many and in fixed memory.
+A track's edges follow each other, and their direction changes little in between; so an edge is
+judged by the best edges on both sides of it, and by those that compete for its own hits. `look`
+finds for each hit the best few edges into it and out of it, by the odds that they have so far;
+`describe` says of an edge what these are; `PartnerNetwork` makes new odds of it: each partner
+passes the same small network, and the largest and the sum over them are looked at. This is what a
+triplet classifier (arXiv:2406.12869) does, on edges that are many and in fixed memory.
 
 >>> position = jnp.array([[0.0, 0, 0], [1.0, 0, 10], [2.0, 0, 20], [9.0, 0, 20]])
 >>> ends = jnp.array([0, 1, 1]), jnp.array([1, 2, 3])
@@ -17,6 +17,7 @@ classifier (arXiv:2406.12869) does, on edges that are many and in fixed memory.
 ((1, 7), (1, 4, 4))
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as linen
@@ -25,9 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.nn import mlp
+from hepjax.tracking import doublets
+
+Direction = Callable[[Any, tuple[Any, Any]], jax.Array]
+"""What stays along a track [pair, 2], of positions [hit, 3] and pairs."""
 
 RESOLUTION = 1e-4
-"""Kinks well below this, in units of slope, are rounding of the positions."""
+"""Kinks, changes of direction, well below this are rounding of the positions."""
 
 NONE = -15.0
 """Odds where there is no edge."""
@@ -39,15 +44,15 @@ MM = 50.0
 class Near(NamedTuple):
     """The edges of an event, and the best of each hit.
 
-    senders, receivers: [edge] hits; odds: [edge], -inf of padding; slope: [edge, 2]; length: [edge]
-    along z, in `MM`; into, out_of: [hit, k] edges by falling odds, -1 for none; rank: [edge, 2]
-    place in both tables of its own ends, `into` first, k where it is in neither.
+    senders, receivers: [edge] hits; odds: [edge], -inf of padding; direction: [edge, 2]; length:
+    [edge] along z, in `MM`; into, out_of: [hit, k] edges by falling odds, -1 for none; rank:
+    [edge, 2] place in both tables of its own ends, `into` first, k where it is in neither.
     """
 
     senders: jax.Array
     receivers: jax.Array
     odds: jax.Array
-    slope: jax.Array
+    direction: jax.Array
     length: jax.Array
     into: jax.Array
     out_of: jax.Array
@@ -80,18 +85,23 @@ def best(hit: jax.Array, odds: jax.Array, n_hits: int, k: int) -> tuple[jax.Arra
     return index.T, rank
 
 
-def look(position: jax.Array, ends: tuple[jax.Array, jax.Array], odds: jax.Array, k: int) -> Near:
+def look(
+    position: Any,
+    ends: tuple[jax.Array, jax.Array],
+    odds: jax.Array,
+    k: int,
+    direction: Direction = doublets.slope,
+) -> Near:
     """Find the best edges of each hit.
 
-    position: [hit, 3] mm; ends: (senders, receivers) [edge], the receiver further along z; odds:
-    [edge], -inf of padding.
+    position: [hit, 3] mm; ends: (senders, receivers) [edge], the receiver further along; odds:
+    [edge], -inf of padding; direction: what stays along a track.
     """
-    d = position[ends[1]] - position[ends[0]]
-    slope = d[:, :2] / jnp.where(d[:, 2:] == 0, 1, d[:, 2:])
+    length = (position[ends[1]] - position[ends[0]])[:, 2] / MM
     out_of, first = best(ends[0], odds, len(position), k)
     into, second = best(ends[1], odds, len(position), k)
     rank = jnp.stack([second, first], -1)
-    return Near(*ends, odds, slope, d[:, 2] / MM, into, out_of, rank)
+    return Near(*ends, odds, direction(position, ends), length, into, out_of, rank)
 
 
 def describe(near: Near, edge: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -105,7 +115,7 @@ def describe(near: Near, edge: jax.Array) -> tuple[jax.Array, jax.Array]:
     sender, receiver = near.senders[edge], near.receivers[edge]
     index = jnp.concatenate([near.into[sender], near.out_of[receiver]], -1)
     there = index >= 0
-    kink = jnp.sqrt(((near.slope[index] - near.slope[edge][:, None]) ** 2).sum(-1))
+    kink = jnp.sqrt(((near.direction[index] - near.direction[edge][:, None]) ** 2).sum(-1))
     scaled = jnp.log(kink / RESOLUTION + 1) / np.log(1 / RESOLUTION + 1)
     odds = jnp.where(there, near.odds[index], NONE)
     partners = [jnp.where(there, x, 0.0) for x in (scaled, odds / 5, near.length[index])]

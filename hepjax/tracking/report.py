@@ -3,6 +3,7 @@
 `edges` tells how many true edges a graph holds, and how many its network keeps; `velo` gives the
 table of LHCb's validator for each algorithm and draws efficiencies against momentum,
 pseudorapidity and the size of the event, electrons apart, the rate of ghosts, and the first event.
+`targets` does the like where a tracker shall find the particles that are told it.
 
 >>> pairs, true = np.array([[0, 1], [0, 2]]), np.array([[0, 1], [1, 2]])
 >>> found = edges([pairs], [np.array([2.0, -2.0])], [true])
@@ -95,12 +96,79 @@ def velo(
         row["n_tracks"] = sum(int(x[:, 1].max(initial=-1)) + 1 for x in tracks)
         results[name] = row
     _draw(folder, found, events, f"{sample}, {len(events):,} events")
+    _show(folder, found, events, sample)
+    return results
+
+
+STYLES: tuple[tracking_metrics.Style, ...] = ("double_majority", "lhc", "perfect")
+TARGET_AXES = {
+    "pt": (np.geomspace(1, 30, 11), r"$p_T$ [GeV]", "log"),
+    "eta": (np.linspace(-4, 4, 17), r"$\eta$", "linear"),
+    "radius": (np.linspace(0, 120, 13), "Radius of production [mm]", "linear"),
+}
+
+
+def targets(
+    folder: Path,
+    found: Mapping[str, Sequence[np.ndarray]],
+    events: Sequence[hits.Event],
+    wanted: Sequence[np.ndarray],
+    *,
+    sample: str,
+) -> dict[str, dict[str, float]]:
+    """Compare algorithms on the same events by the particles that shall be found.
+
+    found: by algorithm, [event][pair, 2] (hit, track); wanted: [event][particle] bool. Returns for
+    each algorithm STYLE_efficiency and STYLE_fake_rate for each of STYLES, a fake being a track
+    that belongs to no particle at all, duplicate_rate by double majority, their errors, n_events,
+    n_targets and n_tracks.
+    """
+    results, curves = {}, {}
+    radius = [np.hypot(event.particles["vx"], event.particles["vy"]) for event in events]
+    for name, tracks in found.items():
+        row: dict[str, Any] = {}
+        for how in STYLES:
+            matched = [
+                tracking_metrics.match(
+                    pairs, event.truth, style=how, n_particles=hits.n_particles(event)
+                )
+                for pairs, event in zip(tracks, events)
+            ]
+            row |= flat(f"{how}_efficiency", tracking_metrics.efficiency(matched, wanted))
+            row |= flat(f"{how}_fake_rate", tracking_metrics.fake_rate(matched))
+            if how == "double_majority":
+                row |= flat("duplicate_rate", tracking_metrics.duplicate_rate(matched, wanted))
+                curves[name] = np.concatenate([m.is_found[w] for m, w in zip(matched, wanted)])
+        row |= {"n_events": len(events), "n_targets": sum(int(w.sum()) for w in wanted)}
+        row["n_tracks"] = sum(int(x[:, 1].max(initial=-1)) + 1 for x in tracks)
+        results[name] = row
+    columns = {k: [event.particles[k] for event in events] for k in ("pt", "eta")}
+    for axis, (bins, label, scale) in TARGET_AXES.items():
+        x = np.concatenate([v[w] for v, w in zip(columns.get(axis, radius), wanted)])
+        binned = {
+            TITLES.get(name, name): metrics.efficiency_against(x, passed, bins)
+            for name, passed in curves.items()
+        }
+        with plot.figure(folder / f"efficiency_{axis}") as ax:
+            plot.efficiency_against(ax, binned, xlabel=label, ylabel="Double majority efficiency")
+            ax.set_xscale(scale)
+            plot.sample(ax, f"{sample}, {len(events):,} events")
+    _show(folder, found, events, sample)
+    return results
+
+
+def _show(
+    folder: Path,
+    found: Mapping[str, Sequence[np.ndarray]],
+    events: Sequence[hits.Event],
+    sample: str,
+) -> None:
+    """Draw the first event with the tracks of the first algorithm, on paper and for a browser."""
     name, tracks = next(iter(found.items()))
     with style.drawn(folder / "event", 9) as whole:
         display.picture(whole.subplots(2, 1), events[0], tracks[0])
     about = f"{sample}, first event, tracks of {TITLES.get(name, name)}"
     display.page(folder / "event.html", events[0], tracks[0], about=about)
-    return results
 
 
 AXES = {

@@ -8,9 +8,9 @@ conversion. `assemble` turns chains of edges into hits of tracks, and `without_c
 whose hits are mostly on a longer one, such as those of a particle with two hits in one module.
 
 >>> senders, receivers = np.array([0, 1, 4, 1]), np.array([1, 2, 1, 3])  # 0-1-2 and 4-1-3
->>> position = np.array([[0, 0, 0], [1, 0, 1], [2, 0, 2], [1, 1, 2], [1, -1, 0.0]])
+>>> slopes = np.array([[1, 0], [1, 0], [0, 1], [0, 1.0]])
 >>> pairs = triplets(senders, receivers)
->>> chain = chains(4, pairs, -kinks(position, senders, receivers, pairs))
+>>> chain = chains(4, pairs, -kinks(slopes, pairs))
 >>> assemble(senders, receivers, chain)[:, 0].tolist()
 [0, 1, 2, 1, 3, 4]
 """
@@ -36,16 +36,13 @@ def triplets(senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
     return np.stack([order[np.repeat(low, count) + place], second], -1)
 
 
-def kinks(
-    position: np.ndarray, senders: np.ndarray, receivers: np.ndarray, pairs: np.ndarray
-) -> np.ndarray:
-    """Measure how much straight tracks would turn in triplets [triplet], in units of slope.
+def kinks(direction: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Measure how much the direction of tracks would change in triplets [triplet].
 
-    position: [hit, 3] mm, z rising along each edge; pairs: [triplet, 2] index of an edge.
+    direction: [edge, 2], what stays along a track (`doublets.slope`, `doublets.turn`); pairs:
+    [triplet, 2] index of an edge.
     """
-    d = position[receivers] - position[senders]
-    slope = d[:, :2] / d[:, 2:]
-    return np.hypot(*(slope[pairs[:, 0]] - slope[pairs[:, 1]]).T)
+    return np.hypot(*(direction[pairs[:, 0]] - direction[pairs[:, 1]]).T)
 
 
 def chains(n_edges: int, pairs: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from hepjax import batch, checkpoint, parallel, runs, train
 from hepjax.nn import model
-from hepjax.tracking import graphs
+from hepjax.tracking import data, graphs
 
 
 class Plan(NamedTuple):
@@ -34,12 +33,15 @@ class Plan(NamedTuple):
     max_edges: int = 32_768
 
 
-def labelled(graph: graphs.Graph, true: np.ndarray) -> graphs.Graph:
-    """Put labels beside the features of edges: {"features", "label"}. true: [edge] bool, in the
-    order of the graph's edges.
+def labelled(graph: graphs.Graph, one: data.Labelled) -> graphs.Graph:
+    """Put labels beside the features of edges: {"features", "label", "weight"}; edges that count
+    neither as true nor as wrong have no weight.
     """
-    edges = {"features": graph.edges, "label": np.asarray(true, np.float32)}
-    return graph._replace(edges=edges)
+    ends: Any = graph.senders, graph.receivers
+    pairs = np.stack(ends, -1)
+    label, weight = data.labels(pairs, one.true), ~data.labels(pairs, one.ignored)
+    both = {"label": label.astype(np.float32), "weight": weight.astype(np.float32)}
+    return graph._replace(edges={"features": graph.edges, **both})
 
 
 def _means(network: model.Model, variables: Any, packed: graphs.Graph) -> dict[str, batch.Mean]:
@@ -48,10 +50,9 @@ def _means(network: model.Model, variables: Any, packed: graphs.Graph) -> dict[s
     def one(shard: graphs.Graph) -> tuple[jax.Array, jax.Array, jax.Array]:
         edges: Any = shard.edges
         out = network.apply(variables, shard._replace(edges=edges["features"]))
-        return out.logits, edges["label"], graphs.edge_mask(shard)
+        return out.logits, edges["label"], edges["weight"] * graphs.edge_mask(shard)
 
-    odds, label, mask = jax.vmap(one)(packed)
-    real = mask.astype(jnp.float32)
+    odds, label, real = jax.vmap(one)(packed)
     return {
         "cross_entropy": batch.mean(optax.sigmoid_binary_cross_entropy(odds, label), real),
         "efficiency": batch.mean(odds > 0, real * label),

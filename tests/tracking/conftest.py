@@ -1,7 +1,6 @@
 """What the tests of trackers share: small simulated events, a filter and a network for them."""
 
 import jax
-import numpy as np
 import pytest
 
 from hepjax import runs
@@ -21,7 +20,8 @@ def velo_events():
 def velo_filter(velo_events):
     """A filter that was trained on ten of them for a short while."""
     settings = edge_filter.Settings(width=24, n_edges=1500, batch_size=4096, n_steps=150)
-    return edge_filter.fit(velo_events[:10], settings)
+    sample = [data.Labelled(event, data.true_edges(event)) for event in velo_events[:10]]
+    return edge_filter.fit(sample, settings)
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +31,7 @@ def velo_graphs(velo_events, velo_filter):
     for event in velo_events:
         graph, selection = finder.graph(velo_filter, event)
         assert not selection.n_lost
-        edges = np.stack([graph.senders, graph.receivers], -1)
-        made.append(training.labelled(graph, data.labels(edges, data.true_edges(event))))
+        made.append(training.labelled(graph, data.Labelled(event, data.true_edges(event))))
     return made
 
 

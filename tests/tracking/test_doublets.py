@@ -22,7 +22,7 @@ def track():
 
 def test_features_know_the_vertex_and_the_slope(track):
     position, module = track
-    x = np.asarray(doublets.features(position, module, (jnp.array([0, 1]), jnp.array([2, 3]))))
+    x = np.asarray(doublets.straight(position, module, (jnp.array([0, 1]), jnp.array([2, 3]))))
     np.testing.assert_allclose(x[:, 0], np.tanh(-20 / 200), atol=1e-5)
     np.testing.assert_allclose(x[:, 3], 0, atol=1e-5)
     np.testing.assert_allclose(x[:, 4], np.log(np.hypot(0.1, 0.2) + 1e-3) / 2, rtol=1e-5)
@@ -36,10 +36,10 @@ def test_features_do_not_turn_with_the_detector(track):
     pairs = jnp.array([0, 3, 8]), jnp.array([9, 12, 2])
     c, s = np.cos(0.7), np.sin(0.7)
     turned = position @ jnp.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], jnp.float32)
-    once, again = (np.asarray(doublets.features(x, module, pairs)) for x in (position, turned))
+    once, again = (np.asarray(doublets.straight(x, module, pairs)) for x in (position, turned))
     np.testing.assert_allclose(again, once, atol=1e-4)
 
 
 def test_pairs_of_one_plane_are_finite(track):
     position, module = track
-    assert np.isfinite(doublets.features(position, module, (jnp.array([0]), jnp.array([8])))).all()
+    assert np.isfinite(doublets.straight(position, module, (jnp.array([0]), jnp.array([8])))).all()

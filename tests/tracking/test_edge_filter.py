@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from hepjax.io import hits
-from hepjax.tracking import data, edge_filter
+from hepjax.tracking import data, detectors, edge_filter
+from hepjax.tracking.detectors import VELO
 
 
 def test_it_keeps_true_edges_and_few_others(velo_events, velo_filter):
     kept = n_true = n_edges = n_pairs = 0
+    bare = velo_filter._replace(stages=())
     for event in velo_events[10:]:
         true = data.true_edges(event)
         found = edge_filter.select(velo_filter, event)
         label = data.labels(found.pairs, true)
         kept, n_true = kept + label.sum(), n_true + len(true)
         n_edges += len(label)
-        n_pairs += int(edge_filter._left([], event)[1].n_found)
+        n_pairs += int(edge_filter._left(bare, event, VELO)[1].n_found)
         assert found.n_lost == 0
     assert kept / n_true > 0.9
     assert n_edges < 0.3 * n_pairs
@@ -38,25 +40,21 @@ def test_features_are_those_of_the_pairs(velo_events, velo_filter):
     assert np.isfinite(found.features).all()
 
 
-def test_the_shape_does_not_matter(velo_events, velo_filter, monkeypatch):
+def test_the_shape_does_not_matter(velo_events, velo_filter):
     once = edge_filter.select(velo_filter, velo_events[1])
-    monkeypatch.setattr(edge_filter, "SHAPES", edge_filter.SHAPES[1:])
-    again = edge_filter.select(velo_filter, velo_events[1])
+    again = edge_filter.select(velo_filter, velo_events[1], VELO._replace(shapes=VELO.shapes[1:]))
     order = [np.lexsort(found.pairs.T) for found in (once, again)]
     np.testing.assert_array_equal(again.pairs[order[1]], once.pairs[order[0]])
     np.testing.assert_allclose(again.features[order[1]], once.features[order[0]], atol=2e-3)
 
 
-def test_too_small_a_shape_is_left_for_the_next_and_the_last_counts(
-    velo_events, velo_filter, monkeypatch
-):
+def test_too_small_a_shape_is_left_for_the_next_and_the_last_counts(velo_events, velo_filter):
     event = velo_events[2]
     expected = edge_filter.select(velo_filter, event)
-    tiny = edge_filter.Shape(1024, 48, 512, 256, 256)
-    monkeypatch.setattr(edge_filter, "SHAPES", (tiny, edge_filter.SHAPES[0]))
-    assert len(edge_filter.select(velo_filter, event).pairs) == len(expected.pairs)
-    monkeypatch.setattr(edge_filter, "SHAPES", (tiny,))
-    cut = edge_filter.select(velo_filter, event)
+    tiny = detectors.Shape(1024, 48, 512, 256, 256)
+    two = VELO._replace(shapes=(tiny, VELO.shapes[0]))
+    assert len(edge_filter.select(velo_filter, event, two).pairs) == len(expected.pairs)
+    cut = edge_filter.select(velo_filter, event, VELO._replace(shapes=(tiny,)))
     assert cut.n_lost > 0
     assert len(cut.pairs) <= 256
 
@@ -75,22 +73,23 @@ def test_no_pair_at_all(velo_filter, n):
 
 
 def test_an_event_that_is_too_large_is_named(velo_filter):
-    with pytest.raises(ValueError, match="event: 9300 hits, up to 9300 a module"):
+    with pytest.raises(ValueError, match="event: 9300 hits, up to 9300 a cell"):
         edge_filter.select(velo_filter, nothing(9300))
 
 
 def test_no_true_edge_to_learn_from():
     with pytest.raises(ValueError, match="events: no true edge in 1 events"):
-        edge_filter.fit([nothing()])
+        edge_filter.fit([data.Labelled(nothing(), data.NO_EDGES)])
 
 
 def test_each_network_keeps_most_true_edges_and_fewer_pairs(velo_events, velo_filter):
     """On the events of its training, by its cuts."""
     n = np.zeros((4, 2))
+    behind = [velo_filter._replace(stages=velo_filter.stages[:k]) for k in range(4)]
     for event in velo_events[:10]:
         true = data.true_edges(event)
         for k in range(4):
-            pairs = edge_filter._pairs(edge_filter._left(velo_filter.stages[:k], event)[1])
+            pairs = edge_filter._pairs(edge_filter._left(behind[k], event, VELO)[1])
             n[k] += len(pairs), data.labels(pairs, true).sum()
     assert (np.diff(n[:, 0]) < 0).all()
     assert n[1, 1] / n[0, 1] == pytest.approx(0.999, abs=1e-3)

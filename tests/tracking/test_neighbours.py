@@ -33,7 +33,8 @@ def found(pairs):
 
 @functools.partial(jax.jit, static_argnames=("steps", "capacity"))
 def search(hits, position, steps, capacity):
-    return neighbours.search(hits, position, neighbours.window(0.5), steps=steps, capacity=capacity)
+    links = neighbours.steps(6, steps)
+    return neighbours.search(hits, position, neighbours.window(0.5), links=links, capacity=capacity)
 
 
 @pytest.mark.smoke
@@ -68,7 +69,9 @@ def test_learned_coordinates(event):
     position, module = event
     hits = neighbours.table(module, n_modules=6, width=32)
     flat = jnp.asarray(position[:, :2])
-    pairs = neighbours.search(hits, flat, neighbours.within(0.7), steps=(1,), capacity=900)
+    pairs = neighbours.search(
+        hits, flat, neighbours.within(0.7), links=neighbours.steps(6, (1,)), capacity=900
+    )
     d = np.linalg.norm(position[None, :, :2] - position[:, None, :2], axis=-1)
     near = (d < 0.7) & (module[None] - module[:, None] == 1)
     assert set(found(pairs)) == set(zip(*map(list, np.nonzero(near))))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepjax.tracking import metrics, tracks
+from hepjax.tracking import doublets, metrics, tracks
 
 
 def straight(n_tracks=12, n_planes=8, seed=0):
@@ -20,7 +20,8 @@ def straight(n_tracks=12, n_planes=8, seed=0):
 
 def found(position, senders, receivers):
     pairs = tracks.triplets(senders, receivers)
-    chain = tracks.chains(len(senders), pairs, -tracks.kinks(position, senders, receivers, pairs))
+    direction = np.asarray(doublets.slope(position, (senders, receivers)))
+    chain = tracks.chains(len(senders), pairs, -tracks.kinks(direction, pairs))
     return tracks.assemble(senders, receivers, chain)
 
 

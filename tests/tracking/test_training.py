@@ -9,7 +9,7 @@ import pytest
 
 from hepjax import runs, train
 from hepjax.nn import model
-from hepjax.tracking import graphs, interaction_network, training
+from hepjax.tracking import data, graphs, interaction_network, training
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,27 @@ def test_training_learns_and_goes_on(velo_graphs, network, tmp_path):
 
 def test_labels_stand_beside_features(velo_graphs):
     edges = velo_graphs[0].edges
-    assert set(edges) == {"features", "label"}
+    assert set(edges) == {"features", "label", "weight"}
     assert len(edges["label"]) == len(edges["features"]) == len(velo_graphs[0].senders)
     assert 0.05 < edges["label"].mean() < 0.95
+    assert (edges["weight"] == 1).all()
+
+
+def test_edges_that_do_not_count_have_no_part_in_the_loss(velo_events, velo_graphs, network):
+    """The first true edge is ignored: its label may be what it will."""
+    graph = velo_graphs[0]._replace(edges=velo_graphs[0].edges["features"])
+    true = data.true_edges(velo_events[0])
+    ends = np.stack([graph.senders, graph.receivers], -1)
+    there = true[np.isin(true @ [9999, 1], ends @ [9999, 1])]
+    one = training.labelled(graph, data.Labelled(velo_events[0], there[1:], there[:1]))
+    k = np.flatnonzero(one.edges["weight"] == 0)
+    assert ends[k].tolist() == there[:1].tolist()
+    other = one._replace(edges={**one.edges, "label": one.edges["label"].copy()})
+    other.edges["label"][k] = 1
+    variables = network.init(jax.random.key(0), graphs.pack([graph], n_nodes=4096, n_edges=8192))
+    found = []
+    for each in (one, other):
+        packed = graphs.pack([each], n_nodes=4096, n_edges=8192)
+        packed = jax.tree.map(lambda x: x[None], packed)
+        found.append(training._means(network, variables, packed)["cross_entropy"])
+    np.testing.assert_array_equal(found[0], found[1])

@@ -27,6 +27,14 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import hits, velo
+from hepjax.tracking.simulation.decays import (
+    K_SHORT,
+    K_SHORT_CTAU,
+    MASS,
+    PID,
+    highland,
+    kaon_to_pions,
+)
 
 MODULE_Z = np.concatenate(
     [
@@ -52,9 +60,6 @@ RADIATION_LENGTHS = 0.02
 
 PITCH = 0.055
 MIN_MODULES = 3
-MASS = {"pion": 0.13957, "kaon": 0.49368, "electron": 0.000511}
-K_SHORT, K_SHORT_CTAU = 0.49761, 26.84
-PID = {"pion": 211, "kaon": 321, "electron": 11}
 
 
 class Beam(NamedTuple):
@@ -105,17 +110,6 @@ def inside(x: Any, y: Any, layer: np.ndarray) -> jax.Array:
     return jnp.where(layer % 2 == 0, long, short)
 
 
-def scattering(momentum: jax.Array, mass: jax.Array, steepness: jax.Array) -> jax.Array:
-    """Give the width of the angle that a layer turns a particle by, in a plane [particle], rad.
-
-    momentum, mass: GeV; steepness: 1 / cos of the angle to the beam, which the layer's thickness
-    grows with.
-    """
-    depth = RADIATION_LENGTHS * steepness
-    beta = momentum / jnp.sqrt(momentum**2 + mass**2)
-    return 0.0136 / (beta * momentum) * jnp.sqrt(depth) * (1 + 0.038 * jnp.log(depth / beta**2))
-
-
 def crossings(tracks: Tracks, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Follow particles through all layers: where they cross, and whether there is silicon.
 
@@ -128,7 +122,8 @@ def crossings(tracks: Tracks, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
     ahead = jnp.where(tracks.forward[:, None], distance > 0, distance < 0)
     straight = tracks.origin[:, None, :2] + tracks.slope[:, None] * distance[..., None]
     steep = 1 + (tracks.slope**2).sum(-1)
-    width = scattering(tracks.momentum, tracks.mass, jnp.sqrt(steep)) * steep
+    depth = RADIATION_LENGTHS * jnp.sqrt(steep)
+    width = highland(tracks.momentum, tracks.mass, depth) * steep
     met = ahead & inside(straight[..., 0], straight[..., 1], LAYERS)
     kick = jnp.where(met[..., None], width[:, None, None] * noise, 0)
     between = z[None, :] - z[:, None]  # [from layer, to layer]
@@ -225,7 +220,7 @@ def _particles(rng: np.random.Generator, beam: Beam) -> tuple[Tracks, np.ndarray
     mother = origins(beam.n_decays)
     p = _spectrum(rng, len(mother), 0.3, 0.8)
     flown = mother + p / K_SHORT * rng.exponential(K_SHORT_CTAU, (len(p), 1))
-    for daughter in _decay(rng, p):
+    for daughter in kaon_to_pions(rng, p):
         parts.append((flown, daughter, np.full(len(p), "pion")))
     mother = origins(beam.n_conversions)
     p = _spectrum(rng, len(mother), 0.05, 0.3)
@@ -243,18 +238,6 @@ def _particles(rng: np.random.Generator, beam: Beam) -> tuple[Tracks, np.ndarray
     arrays = origin, p[:, :2] / p[:, 2:], p[:, 2] > 0, momentum, mass
     single = (np.asarray(x, bool if x.dtype == bool else np.float32) for x in arrays)
     return Tracks(*single), kind, is_decay
-
-
-def _decay(rng: np.random.Generator, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Let short-lived kaons of momenta [particle, 3] decay to two pions, evenly in their frame."""
-    own = np.sqrt(K_SHORT**2 / 4 - MASS["pion"] ** 2)
-    cosine, phi = rng.uniform(-1, 1, len(p)), rng.uniform(0, 2 * np.pi, len(p))
-    sine = np.sqrt(1 - cosine**2)
-    there = own * np.stack([sine * np.cos(phi), sine * np.sin(phi), cosine], -1)
-    energy = np.sqrt((p**2).sum(-1) + K_SHORT**2)
-    along = (there * p).sum(-1)
-    shift = p * (along / (K_SHORT * (energy + K_SHORT)))[:, None]
-    return p / 2 + there + shift, p / 2 - there - shift
 
 
 def _columns(
