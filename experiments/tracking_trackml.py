@@ -5,24 +5,40 @@ Command:  uv run experiments/tracking_trackml.py --out runs/trackml
 Cost:     --quick some minutes on two CPU cores; default half an hour; --full a GPU
 Expected: 98 % of the particles above 1 GeV found by double majority, fakes below 1 %
 
-Events are those of the solenoid in the box, with a mean of --pile-up soft collisions each; --data
-DIR takes events in TrackML's CSV instead, of which the pixels are used, the first --n-train of them
-for the training. Particles shall be found that have pt above --min-pt and hits in three layers or
-more; those below count neither for nor against an edge, and their tracks are no fakes.
+Events are those of the solenoid in the box, with a mean of --pile-up soft collisions each. --acts
+has ACTS make them instead (Pythia, Fatras, generic detector) and shows the tracks of its
+combinatorial Kalman filter beside ours; --data DIR takes events in the CSV of TrackML or of ACTS.
+The first --n-train events are for the training. Particles shall be found that have pt above
+--min-pt, pseudorapidity within --max-eta and hits in three layers. Edges are learned from
+--learn-pt on, those below count neither for nor against; a helix is fitted to each track and those
+below --keep-pt are dropped, of either algorithm, so that what is cut through at the lower end is
+not seen.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hepjax import runs
-from hepjax.io import hits, trackml
-from hepjax.tracking import data, edge_filter, finder, report, training
+from hepjax.io import acts, hits, trackml, trees
+from hepjax.tracking import data, edge_filter, finder, fits, report, tracks, training
 from hepjax.tracking.detectors import PIXELS, pixels
 from hepjax.tracking.simulation import solenoid
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import _acts
+
+EDGES = edge_filter.Settings(n_edges=5000, n_steps=2000)
+DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, plan=training.Plan(10))
+QUICK = finder.Settings(EDGES._replace(n_steps=500), 15, 5, plan=training.Plan(6))
+FULL = finder.Settings(EDGES._replace(n_edges=40_000), 150, 40, 128, 8, training.Plan(40))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,30 +47,22 @@ class Config:
 
     out: Path = Path("runs/tracking_trackml")  # run folder
     data: Path | None = None  # folder of events as CSV; none: simulate
+    acts: bool = False  # have ACTS make the events
+    samples: Path = Path("runs/samples")  # where these are kept
+    cache: Path = Path("runs/acts")  # environment of ACTS
     pile_up: float = 15.0  # mean number of soft collisions of a simulated event
     data_seed: int = 1  # of the simulation
     n_train: int = 300  # events for the training
     n_validation: int = 100  # simulated events to measure on, of other numbers
     min_pt: float = 1.0  # GeV, of particles that shall be found
-    tracker: finder.Settings = finder.Settings(
-        filter=edge_filter.Settings(n_edges=3000, n_steps=2000),
-        n_filter=100,
-        n_tuning=20,
-        plan=training.Plan(12),
-    )
+    max_eta: float = 3.0  # of these
+    learn_pt: float = 0.5  # GeV, of particles whose edges are learned as true
+    keep_pt: float = 0.75  # GeV, by the fit of a helix, of tracks that are kept
+    tracker: finder.Settings = DEFAULT
     seed: int = 0
     resume: bool = False  # go on from the latest checkpoint
 
 
-QUICK = finder.Settings(
-    filter=edge_filter.Settings(n_edges=3000, n_steps=500),
-    n_filter=15,
-    n_tuning=5,
-    plan=training.Plan(6),
-)
-FULL = finder.Settings(
-    filter=edge_filter.Settings(n_edges=20_000), width=128, n_rounds=8, plan=training.Plan(40)
-)
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_train": 40, "n_validation": 10, "tracker": QUICK},
     "full": {"n_train": 2000, "n_validation": 200, "pile_up": 200.0, "tracker": FULL},
@@ -65,50 +73,77 @@ def main(config: Config) -> dict[str, Any]:
     """Train all stages and measure; returns what metrics.json holds."""
     began = time.monotonic()
     run = runs.create(config.out, config, resume=config.resume, ignore=("resume",))
-    training_events, validation_events, n_skipped = events(config)
-    sample = [
-        data.labelled(event, PIXELS.layers(event), min_pt=config.min_pt)
-        for event in training_events
-    ]
+    sample, classical, n_skipped = events(config)
+    if len(sample) <= config.n_train:
+        raise ValueError(f"data: {len(sample)} events, expected more than {config.n_train}")
     found = finder.fit(
-        run, sample, config.tracker, detector=PIXELS, seed=config.seed, resume=config.resume
+        run,
+        [labelled(event, config) for event in sample[: config.n_train]],
+        config.tracker,
+        detector=PIXELS,
+        seed=config.seed,
+        resume=config.resume,
     )
     results: dict[str, Any] = {"training_seconds": time.monotonic() - began}
-    results |= {"validation": measure(config, run, found, validation_events)}
-    results |= {"n_train": len(sample), "n_skipped": n_skipped}
+    rest = sample[config.n_train :], classical[config.n_train :]
+    results |= {"validation": measure(config, run, found, *rest)}
+    results |= {"n_train": config.n_train, "n_skipped": n_skipped}
     return runs.finish(run, {**results, "seconds": time.monotonic() - began})
 
 
-def events(config: Config) -> tuple[list[hits.Event], list[hits.Event], int]:
-    """Give the events to train on, those to measure on, and how many files were skipped."""
-    if config.data is not None:
-        read, skipped = trackml.read(config.data, skip_bad=True)
-        if len(read) <= config.n_train:
-            raise ValueError(f"data: {len(read)} events, expected more than {config.n_train}")
-        kept = [pixels(event) for event in read]
-        return kept[: config.n_train], kept[config.n_train :], len(skipped)
-    beam = solenoid.Beam(pile_up=config.pile_up)
-    drawn = solenoid.events(config.n_train + config.n_validation, config.data_seed, beam)
-    return drawn[: config.n_train], drawn[config.n_train :], 0
+def events(config: Config) -> tuple[list[hits.Event], list[np.ndarray], int]:
+    """Give all events, the tracks that ACTS found in each, and how many files were skipped."""
+    n, folder = config.n_train + config.n_validation, config.data
+    if config.acts:
+        made = config.samples / f"acts_{n}_{config.pile_up:g}_{config.data_seed}"
+        folder = _acts.events(config.cache, made, n, config.pile_up, config.data_seed)
+    if folder is None:
+        return solenoid.events(n, config.data_seed, solenoid.Beam(pile_up=config.pile_up)), [], 0
+    reader = acts if any(folder.glob("*-measurements.csv*")) else trackml
+    files = hits.expand(folder, reader.ENDINGS)
+    read, skipped = trees.each_file(files, reader.read_event, skip_bad=True)
+    sample = [pixels(event) for _, event in read]
+    classical = [acts.tracks_beside(path, x.hits["hit_id"]) for (path, _), x in zip(read, sample)]
+    return sample, classical if config.acts else [], len(skipped)
+
+
+def labelled(event: hits.Event, config: Config) -> data.Labelled:
+    """Find the true edges of an event."""
+    return data.labelled(event, PIXELS.layers(event), min_pt=config.learn_pt)
 
 
 def measure(
-    config: Config, run: runs.Run, tracker: finder.Finder, sample: list[hits.Event]
+    config: Config,
+    run: runs.Run,
+    tracker: finder.Finder,
+    sample: list[hits.Event],
+    classical: list[np.ndarray],
 ) -> dict[str, Any]:
     """Find the tracks of events and compare them with the particles."""
     answers = finder.find(tracker, sample)
-    layers = [PIXELS.layers(event) for event in sample]
-    pairs = zip(sample, layers)
-    wanted = [data.targets(event, layer, min_pt=config.min_pt) for event, layer in pairs]
-    found = {"ours": [one.pairs for one in answers]}
+    wanted = [
+        data.targets(event, PIXELS.layers(event), min_pt=config.min_pt)
+        & (np.abs(event.particles["eta"]) < config.max_eta)
+        for event in sample
+    ]
+    found = {"ours": [one.pairs for one in answers], "acts_ckf": classical}
+    kept = {
+        k: [above(x, event, config) for x, event in zip(v, sample)] for k, v in found.items() if v
+    }
     results: dict[str, Any] = report.targets(
-        run.path / "plots", found, sample, wanted, sample="validation"
+        run.path / "plots", kept, sample, wanted, sample="validation"
     )
-    labelled = [data.labelled(e, layer, min_pt=config.min_pt) for e, layer in zip(sample, layers)]
-    edges = [one.edges for one in answers], [one.odds for one in answers]
-    results["ours"] |= report.edges(*edges, [x.true for x in labelled], cut=config.tracker.cut)
+    truth = [labelled(event, config) for event in sample]
+    edges, odds = [one.edges for one in answers], [one.odds for one in answers]
+    results["ours"] |= report.edges(edges, odds, truth, cut=config.tracker.cut)
     results["ours"]["n_problems"] = sum(one.problem != "" for one in answers)
     return results
+
+
+def above(pairs: np.ndarray, event: hits.Event, config: Config) -> np.ndarray:
+    """Keep the tracks above a transverse momentum, by the fit of a helix to their hits."""
+    of = fits.transverse_momenta(data.position(event), pairs, solenoid.RESOLUTION, solenoid.FIELD)
+    return tracks.keep(pairs, of > config.keep_pt)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _velopix
 
+DEFAULT = finder.Settings()
+QUICK = finder.Settings(
+    filter=edge_filter.Settings(n_steps=600), n_filter=20, n_tuning=10, plan=training.Plan(4)
+)
+FULL = finder.Settings(n_filter=400, width=128, n_rounds=8, plan=training.Plan(60))
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -42,16 +48,12 @@ class Config:
     samples: Path = Path("runs/samples")  # where they are kept
     test: Path | None = None  # folder of further events, to measure on
     n_train: int = 800  # events for the training, the first of the folder
-    tracker: finder.Settings = finder.Settings()
+    tracker: finder.Settings = DEFAULT
     seed: int = 0
     cache: Path = Path("runs/velopix")  # environment of the classical algorithm
     resume: bool = False  # go on from the latest checkpoint
 
 
-QUICK = finder.Settings(
-    filter=edge_filter.Settings(n_steps=600), n_filter=20, n_tuning=10, plan=training.Plan(4)
-)
-FULL = finder.Settings(n_filter=400, width=128, n_rounds=8, plan=training.Plan(60))
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_simulated": 80, "n_train": 60, "tracker": QUICK},
     "full": {"tracker": FULL},
@@ -90,7 +92,7 @@ def measure(
     answers = finder.find(tracker, events)
     classical, n_failed = _velopix.tracks(config.cache, files, run.path / f"classical_{name}.json")
     found = {"ours": [one.pairs for one in answers], "triplet_trie": list(map(pairs, classical))}
-    true = [data.true_edges(event) for event in events]
+    true = [data.Labelled(event, data.true_edges(event)) for event in events]
     edges = [one.edges for one in answers], [one.odds for one in answers]
     results: dict[str, Any] = report.velo(run.path / "plots" / name, found, events, sample=name)
     results["ours"] |= report.edges(*edges, true, cut=config.tracker.cut)

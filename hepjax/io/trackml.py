@@ -10,16 +10,12 @@ has none. What a hit's cells say is summed up: how many there are, and their cha
 'a/event000000007'
 """
 
-import csv
-import gzip
-import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from hepjax.io import hits, trees
+from hepjax.io import columns, hits, trees
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -128,26 +124,7 @@ def _required(start: str, what: str, columns: Sequence[str]) -> dict[str, np.nda
     return found
 
 
-def _optional(start: str, what: str, columns: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """Read one CSV of an event as columns, None where there is none."""
-    plain, zipped = Path(f"{start}-{what}.csv"), Path(f"{start}-{what}.csv.gz")
-    path = plain if plain.is_file() else zipped
-    if not path.is_file():
-        return None
-    try:
-        with gzip.open(path, "rt") if path is zipped else open(path) as file:
-            text = file.read()
-    except (OSError, EOFError, ValueError) as error:
-        raise BadFile(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
-    header = next(csv.reader([text.split("\n", 1)[0]]), [])
-    lacking = [name for name in columns if name not in header]
-    if lacking:
-        raise BadFile(f"{path}: columns {', '.join(lacking)} missing, found {', '.join(header)}")
-    kinds = [(name, np.int64 if name in WHOLE else np.float64) for name in header]
-    if not text.split("\n", 1)[-1].strip():
-        return {name: np.zeros(0, kind) for name, kind in kinds}
-    try:
-        rows = np.loadtxt(io.StringIO(text), kinds, delimiter=",", skiprows=1, ndmin=1)
-    except ValueError as error:
-        raise BadFile(f"{path}: {error}") from error
-    return {name: rows[name] for name, _ in kinds}
+def _optional(start: str, what: str, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Read one CSV of an event, None where there is none."""
+    path = columns.find(f"{start}-{what}.csv")
+    return None if path is None else columns.read(path, names, whole=WHOLE)

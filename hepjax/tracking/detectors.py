@@ -97,8 +97,8 @@ N_LAYERS = 18
 N_SECTORS = 64
 """Of the azimuth, a layer."""
 
-MAX_TURN = 6.5e-4
-"""Azimuth a mm of radius, rad: half the curvature of 0.46 GeV in 2 T."""
+MAX_TURN = 7.1e-4
+"""Azimuth a mm of radius, rad: half the curvature of 0.42 GeV in 2 T."""
 
 SLACK = 0.015
 MAX_Z0 = 250.0

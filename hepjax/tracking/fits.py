@@ -1,11 +1,11 @@
 """Fits of tracks: straight lines without a field, helices in a solenoid, with chi2 and pulls.
 
-Hits of tracks are padded, [track, hit, 3] with a mask, in any order but along the helix. `line`
-solves for offset and slope in both projections. `helix` begins with a parabola over the chord and
-goes on by Gauss and Newton on the distances of hits from the helix, in the transverse plane and
-along z; its parameters are those of the point of closest approach to the beam line: d0 [mm], phi0
-[rad], curvature kappa [1/mm], z0 [mm] and tan of the dip angle. `pt_of` turns curvature into
-momentum.
+Hits of tracks are padded, [track, hit, 3] with a mask (`arrays`), in any order but along the helix.
+`line` solves for offset and slope in both projections. `helix` begins with a parabola over the
+chord and goes on by Gauss and Newton on the distances of hits from the helix, in the transverse
+plane and along z; its parameters are those of the point of closest approach to the beam line: d0
+[mm], phi0 [rad], curvature kappa [1/mm], z0 [mm] and tan of the dip angle. `pt_of` turns curvature
+into momentum.
 
 The turn of a positive kappa is to the left, seen from positive z; d0 is positive where the beam
 line is to the left of the track. No scattering is allowed for.
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 TESLA_MM = 2.99792458e-4
 """pt [GeV] of a unit charge in 1 T at a radius of 1 mm."""
@@ -40,6 +41,26 @@ class Fit(NamedTuple):
     covariance: jax.Array
     chi2: jax.Array
     n_dof: jax.Array
+
+
+def arrays(
+    position: np.ndarray, pairs: np.ndarray, *, max_hits: int = 32, step: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay out the hits of tracks as the fits take them, by their distance from the origin.
+
+    position: [hit, 3] mm; pairs: (hit, track) [pair, 2]; the number of tracks is padded to a
+    multiple of step, so that few shapes are compiled. Returns positions [track, max_hits, 3] and
+    mask [track, max_hits]. Raises ValueError for a track of more than max_hits hits.
+    """
+    hit, track = pairs[np.lexsort(((position[pairs[:, 0]] ** 2).sum(-1), pairs[:, 1]))].T
+    size = np.bincount(track)
+    if size.max(initial=0) > max_hits:
+        raise ValueError(f"track {size.argmax()}: {size.max()} hits, expected at most {max_hits}")
+    place = np.arange(len(hit)) - np.repeat(np.cumsum(size) - size, size)
+    n = -(-max(len(size), 1) // step) * step
+    laid, mask = np.zeros((n, max_hits, 3), np.float32), np.zeros((n, max_hits), bool)
+    laid[track, place], mask[track, place] = position[hit], True
+    return laid, mask
 
 
 def line(position: jax.Array, mask: jax.Array, resolution: float, *, at: float = 0.0) -> Fit:
@@ -158,3 +179,18 @@ def pulls(fit: Fit, truth: jax.Array) -> jax.Array:
     """Compare with true parameters, in units of the stated error [track, parameter]."""
     error = jnp.sqrt(jnp.diagonal(fit.covariance, axis1=1, axis2=2))
     return (fit.parameters - truth) / error
+
+
+def transverse_momenta(
+    position: np.ndarray, pairs: np.ndarray, resolution: tuple[float, float], field: float
+) -> np.ndarray:
+    """Fit helices to the tracks of one event and give their transverse momenta [track], GeV.
+
+    position: [hit, 3] mm; pairs: (hit, track) [pair, 2]; resolution: as for `helix`; field: T.
+    """
+    fitted = _helices(*arrays(position, pairs), resolution)
+    n_tracks = int(pairs[:, 1].max(initial=-1)) + 1
+    return np.asarray(pt_of(fitted.parameters[:, 2], field))[:n_tracks]
+
+
+_helices = jax.jit(helix, static_argnums=2)

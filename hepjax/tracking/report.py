@@ -6,7 +6,8 @@ pseudorapidity and the size of the event, electrons apart, the rate of ghosts, a
 `targets` does the like where a tracker shall find the particles that are told it.
 
 >>> pairs, true = np.array([[0, 1], [0, 2]]), np.array([[0, 1], [1, 2]])
->>> found = edges([pairs], [np.array([2.0, -2.0])], [true])
+>>> one = data.Labelled(None, true)
+>>> found = edges([pairs], [np.array([2.0, -2.0])], [one])
 >>> found["graph_edge_efficiency"], found["edge_purity"]
 (0.5, 1.0)
 """
@@ -24,7 +25,7 @@ from hepjax.plot import style
 from hepjax.tracking import data, display
 from hepjax.tracking import metrics as tracking_metrics
 
-TITLES = {"ours": "hepjax", "triplet_trie": "triplet trie"}
+TITLES = {"ours": "hepjax", "triplet_trie": "triplet trie", "acts_ckf": "ACTS CKF"}
 COLUMNS = {
     "velo_efficiency": "velo_efficiency",
     "long_efficiency": "long_efficiency",
@@ -49,18 +50,19 @@ def flat(name: str, value: Value) -> dict[str, float]:
 def edges(
     pairs: Sequence[np.ndarray],
     odds: Sequence[np.ndarray],
-    true: Sequence[np.ndarray],
+    truth: Sequence[data.Labelled],
     *,
     cut: float = 0.0,
 ) -> dict[str, float]:
     """Measure graphs, and what is kept of their edges; both efficiencies are of all true edges.
 
-    pairs: [event][edge, 2] of the graphs; odds: [event][edge]; true: [event][edge', 2]. Returns
-    graph_edge_efficiency, edges_per_event, edge_efficiency, edge_purity and their errors.
+    pairs: [event][edge, 2] of the graphs; odds: [event][edge]; truth: [event], whose ignored edges
+    count for nothing. Returns graph_edge_efficiency, edges_per_event, edge_efficiency, edge_purity
+    and their errors.
     """
-    label = [data.labels(p, t) for p, t in zip(pairs, true)]
-    n_true = sum(map(len, true))
-    kept = [(x > cut) for x in odds]
+    label = [data.labels(p, one.true) for p, one in zip(pairs, truth)]
+    n_true = sum(len(one.true) for one in truth)
+    kept = [(x > cut) & ~data.labels(p, one.ignored) for x, p, one in zip(odds, pairs, truth)]
     right = sum(int((y & k).sum()) for y, k in zip(label, kept))
     n_edges = np.array([len(p) for p in pairs])
     spread = float(n_edges.std() / np.sqrt(max(len(pairs), 1)))
@@ -123,7 +125,8 @@ def targets(
     that belongs to no particle at all, duplicate_rate by double majority, their errors, n_events,
     n_targets and n_tracks.
     """
-    results, curves = {}, {}
+    results: dict[str, dict[str, Any]] = {}
+    curves: dict[str, np.ndarray] = {}
     radius = [np.hypot(event.particles["vx"], event.particles["vy"]) for event in events]
     for name, tracks in found.items():
         row: dict[str, Any] = {}
@@ -145,10 +148,7 @@ def targets(
     columns = {k: [event.particles[k] for event in events] for k in ("pt", "eta")}
     for axis, (bins, label, scale) in TARGET_AXES.items():
         x = np.concatenate([v[w] for v, w in zip(columns.get(axis, radius), wanted)])
-        binned = {
-            TITLES.get(name, name): metrics.efficiency_against(x, passed, bins)
-            for name, passed in curves.items()
-        }
+        binned = {TITLES.get(k, k): metrics.efficiency_against(x, curves[k], bins) for k in curves}
         with plot.figure(folder / f"efficiency_{axis}") as ax:
             plot.efficiency_against(ax, binned, xlabel=label, ylabel="Double majority efficiency")
             ax.set_xscale(scale)

@@ -81,6 +81,11 @@ def _numbered(pairs: np.ndarray, min_hits: int = 1) -> np.ndarray:
     return np.stack([pairs[kept, 0], track], -1)
 
 
+def keep(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Keep some tracks [track] bool of pairs (hit, track) [pair, 2], numbered anew."""
+    return _numbered(pairs[kept[pairs[:, 1]]])
+
+
 def without_clones(pairs: np.ndarray, *, share: float = 0.5, least: int = 2) -> np.ndarray:
     """Drop tracks that share `least` hits and more than a share of theirs with a longer one.
 

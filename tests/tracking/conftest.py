@@ -5,8 +5,8 @@ import pytest
 
 from hepjax import runs
 from hepjax.nn import model
-from hepjax.tracking import data, edge_filter, finder, interaction_network, training
-from hepjax.tracking.simulation import velo
+from hepjax.tracking import data, detectors, edge_filter, finder, interaction_network, training
+from hepjax.tracking.simulation import solenoid, velo
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,13 @@ def velo_events():
     """Fourteen events of one or two collisions."""
     beam = velo.Beam(n_collisions=1.5, n_prompt=40.0, noise=0.1)
     return [velo.event(jax.random.key(100 + k), beam) for k in range(14)]
+
+
+@pytest.fixture(scope="session")
+def pixel_sample():
+    """Eight events of few collisions in the solenoid, with their true edges above 0.5 GeV."""
+    events = solenoid.events(8, 21, solenoid.Beam(pile_up=3.0))
+    return [data.labelled(e, detectors.PIXELS.layers(e), min_pt=0.5) for e in events]
 
 
 @pytest.fixture(scope="session")

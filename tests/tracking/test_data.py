@@ -68,3 +68,29 @@ def test_simulated_event(hepjax_data):
     assert 0.95 < (step == 2).mean() < 0.99
     particles = [set(one.truth[one.truth[:, 0] == h, 1]) for h in range(hits.n_hits(one))]
     assert all(particles[a] & particles[b] for a, b in edges)
+
+
+def test_edges_of_soft_particles_are_ignored(pixel_sample):
+    """True, ignored and neither are apart, and a lower cut moves edges from one to the other."""
+    event = pixel_sample[0].event
+    layer = 100 * event.hits["volume"] + event.hits["layer"]
+    low, high = (data.labelled(event, layer, min_pt=x) for x in (0.5, 1.0))
+    assert len(low.true) > len(high.true) > 0
+    assert not data.labels(high.ignored, high.true).any()
+    assert data.labels(high.true, low.true).all()
+    both = [len(np.unique(np.concatenate([x.true, x.ignored]), axis=0)) for x in (low, high)]
+    assert both[0] == both[1]
+    pt = dict(zip(range(10**6), event.particles["pt"]))
+    owner = dict(event.truth.tolist())
+    assert all(pt[owner[a]] > 1 for a, _ in high.true.tolist())
+    far = (data.position(event) ** 2).sum(-1)
+    assert (far[high.true[:, 1]] > far[high.true[:, 0]]).all()
+
+
+def test_targets_need_three_layers_and_momentum():
+    one = event(
+        [0, 1, 2, 0, 1, 0, 1, 2],
+        [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1), *[(k, 2) for k in (5, 6, 7)]],
+    )
+    one.particles["pt"] = np.array([2.0, 2.0, 0.4])
+    assert data.targets(one, one.hits["module"], min_pt=1.0).tolist() == [True, False, False]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hepjax import runs
 from hepjax.io import hits
 from hepjax.tracking import data, finder, metrics
 
@@ -87,3 +88,10 @@ def test_shapes_are_few(velo_finder, velo_events):
     before = finder._compiled._cache_size()
     finder.find(velo_finder, velo_events)
     assert finder._compiled._cache_size() - before <= len(finder.BUDGETS)
+
+
+def test_too_few_events_to_learn_from(velo_events, tmp_path):
+    sample = [data.Labelled(event, data.true_edges(event)) for event in velo_events[:3]]
+    run = runs.create(tmp_path / "run", {})
+    with pytest.raises(ValueError, match="sample: 3 events, expected 41 or more"):
+        finder.fit(run, sample, finder.Settings(n_filter=2))

@@ -101,3 +101,31 @@ def test_padding_holds_anything(lines):
     other = jnp.where(mask[..., None], position, -1e3)
     once, again = (fits.line(x, mask, 0.02).parameters for x in (position, other))
     np.testing.assert_allclose(again, once, atol=1e-5)
+
+
+def test_hits_are_laid_out_from_the_inside():
+    position = np.array([[5.0, 0, 0], [1, 0, 0], [3, 0, 0], [0, 2, 0]])
+    pairs = np.array([[0, 1], [3, 0], [2, 1], [1, 1], [1, 0]])
+    laid, mask = fits.arrays(position, pairs, max_hits=4, step=8)
+    assert laid.shape == (8, 4, 3)
+    assert mask.sum(1).tolist() == [2, 3, 0, 0, 0, 0, 0, 0]
+    assert np.abs(laid[1, :3]).sum(-1).tolist() == [1, 3, 5]
+    with pytest.raises(ValueError, match="track 1: 3 hits, expected at most 2"):
+        fits.arrays(position, pairs, max_hits=2)
+
+
+def test_transverse_momenta_of_an_event(pixel_sample):
+    """Of prompt particles with four layers or more, within some percent."""
+    event = pixel_sample[0].event
+    n = np.bincount(event.truth[:, 1], minlength=len(event.particles["pt"]))
+    prompt = np.hypot(event.particles["vx"], event.particles["vy"]) < 0.1
+    chosen = (n >= 4) & prompt & (np.abs(event.particles["eta"]) < 1)
+    pairs = event.truth[chosen[event.truth[:, 1]]]
+    pairs[:, 1] = np.unique(pairs[:, 1], return_inverse=True)[1]
+    position = np.stack([event.hits[k] for k in "xyz"], -1)
+    pt = fits.transverse_momenta(position, pairs, (0.0144, 0.0162), 2.0)
+    off = pt / event.particles["pt"][chosen] - 1
+    assert len(pt) == chosen.sum()
+    assert np.median(np.abs(off)) < 0.04
+    assert abs(np.median(off)) < 0.02
+    assert fits.transverse_momenta(position, pairs[:0], (0.01, 0.01), 2.0).shape == (0,)

@@ -98,3 +98,9 @@ def test_nothing_to_build(n):
     chain = tracks.chains(n, pairs, np.zeros(0))
     assert tracks.assemble(*ends, chain).shape == (0, 2)
     assert tracks.without_clones(np.zeros((0, 2), int)).shape == (0, 2)
+
+
+def test_tracks_are_kept_and_numbered_anew():
+    pairs = np.array([[3, 0], [4, 0], [3, 1], [5, 2]])
+    assert tracks.keep(pairs, np.array([False, True, True])).tolist() == [[3, 0], [5, 1]]
+    assert tracks.keep(np.zeros((0, 2), int), np.zeros(0, bool)).shape == (0, 2)

@@ -121,14 +121,6 @@ def test_one_key_one_event(events):
     assert hits.n_hits(events[1]) != hits.n_hits(events[0])
 
 
-def test_decays_have_the_mass_of_the_kaon():
-    p = velo._spectrum(np.random.default_rng(0), 50, 0.3, 0.8)
-    first, second = velo._decay(np.random.default_rng(1), p)
-    np.testing.assert_allclose(first + second, p, atol=1e-9)
-    energy = sum(np.sqrt((x**2).sum(-1) + velo.MASS["pion"] ** 2) for x in (first, second))
-    np.testing.assert_allclose(np.sqrt(energy**2 - (p**2).sum(-1)), velo.K_SHORT, rtol=1e-6)
-
-
 def test_cached_events_are_made_once(tmp_path):
     folder = velo.cached(tmp_path, 2, seed=3)
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}

@@ -1,0 +1,156 @@
+"""Events that ACTS wrote as CSV: measurements with their truth, particles, and ACTS' own tracks.
+
+An event is a family of files, event000000000-measurements.csv and -measurement-simhit-map.csv,
+-hits.csv, -particles_simulated.csv beside it, as the writers of ACTS' examples name them; lengths
+mm, momenta GeV. Volumes, layers and modules are parts of the geometry's 64-bit identifiers.
+`read_tracks` takes what its CsvTrackWriter wrote, as pairs (hit, track); that writer leaves out
+tracks below 1 GeV and of fewer than seven measurements unless it is told otherwise.
+
+>>> parts(np.array([504403295704449280]))
+{'volume': array([7]), 'layer': array([2]), 'sensor': array([1])}
+"""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hepjax.io import columns, hits, trees
+from hepjax.io.hits import Event
+from hepjax.io.trees import BadFile, Skipped
+
+ENDINGS = ("-measurements.csv", "-measurements.csv.gz")
+BARCODE = tuple(f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "subpart"))
+"""Five numbers that name a particle together."""
+
+WHOLE = (*BARCODE, "particle_type", "measurement_id", "hit_id", "geometry_id")
+MEASURED = ("measurement_id", "geometry_id", "global_x", "global_y", "global_z")
+PARTICLES = (*BARCODE, "particle_type", "vx", "vy", "vz", "px", "py", "pz", "q")
+
+
+def parts(geometry: np.ndarray) -> dict[str, np.ndarray]:
+    """Take identifiers of surfaces apart: volume, layer, sensor [surface]."""
+    return {
+        "volume": geometry >> 56,
+        "layer": (geometry >> 36) & 0xFFF,
+        "sensor": (geometry >> 8) & 0xFFFFF,
+    }
+
+
+def read_event(path: str | os.PathLike[str]) -> Event:
+    """Read one event by its file of measurements.
+
+    hits of the result: x, y, z, module, volume, layer, hit_id (measurement_id); particles: key
+    (their row), pid, p, pt, eta, phi, charge, vx, vy, vz. Raises BadFile, a ValueError, that names
+    file, column and row.
+    """
+    start = os.fspath(path)
+    for ending in ENDINGS:
+        start = start.removesuffix(ending)
+    table = _table(start, "measurements", MEASURED)
+    where = parts(table["geometry_id"])
+    module = np.unique(table["geometry_id"], return_inverse=True)[1].reshape(-1)
+    found = {x: table[f"global_{x}"] for x in hits.POSITION} | {"module": module}
+    found |= {k: where[k] for k in ("volume", "layer")} | {"hit_id": table["measurement_id"]}
+    particles = _table(start, "particles_simulated", PARTICLES)
+    event = Event(found, _particles(particles), _truth(start, table["measurement_id"], particles))
+    hits.validate(event, source=start)
+    return event
+
+
+def read(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, skip_bad: bool = False
+) -> tuple[list[Event], tuple[Skipped, ...]]:
+    """Read the events of folders or files of measurements.
+
+    skip_bad: leave out bad ones, with a RuntimeWarning, and return them with the reasons. Raises
+    BadFile at the first bad one without it, and where none is good.
+    """
+    found, skipped = trees.each_file(hits.expand(files, ENDINGS), read_event, skip_bad=skip_bad)
+    return [event for _, event in found], skipped
+
+
+def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
+    """Read the tracks that ACTS found in an event: pairs (hit, track) [pair, 2].
+
+    path: a file of CsvTrackWriter; hit_id: [hit] measurements of the event. Raises BadFile for a
+    file without the column of measurements, and one that names a measurement that is not there.
+    """
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    if rows and "Measurements_ID" not in rows[0]:
+        raise BadFile(f"{path}: column Measurements_ID missing, found {', '.join(rows[0])}")
+    listed = [
+        (int(word), k)
+        for k, row in enumerate(rows)
+        for word in row["Measurements_ID"].strip("[]").split(",")
+        if word
+    ]
+    pairs = np.array(listed, np.int64).reshape(-1, 2)
+    return np.stack([_rows(os.fspath(path), pairs[:, 0], hit_id), pairs[:, 1]], -1)
+
+
+def tracks_beside(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
+    """Read the tracks of a file of measurements from the file beside it, none where there is none:
+    event000000000-tracks.csv.
+    """
+    start = os.fspath(path).split("-measurements.csv")[0]
+    beside = Path(f"{start}-tracks.csv")
+    return read_tracks(beside, hit_id) if beside.exists() else np.zeros((0, 2), np.int64)
+
+
+def _table(start: str, what: str, names: Sequence[str]) -> dict[str, np.ndarray]:
+    path = columns.find(f"{start}-{what}.csv")
+    if path is None:
+        raise BadFile(f"{start}-{what}.csv: no such file, nor with .gz")
+    return columns.read(path, names, whole=WHOLE, only=True)
+
+
+def _particles(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    p3 = np.stack([table[k] for k in ("px", "py", "pz")], -1)
+    pt, p = np.hypot(p3[:, 0], p3[:, 1]), np.linalg.norm(p3, axis=-1)
+    return {
+        "key": np.arange(len(p)),
+        "pid": table["particle_type"],
+        "p": p,
+        "pt": pt,
+        "eta": np.arcsinh(p3[:, 2] / np.maximum(pt, 1e-9)),
+        "phi": np.arctan2(p3[:, 1], p3[:, 0]),
+        "charge": table["q"],
+        **{k: table[k] for k in ("vx", "vy", "vz")},
+    }
+
+
+def _truth(start: str, hit_id: np.ndarray, particles: dict[str, np.ndarray]) -> np.ndarray:
+    """Follow measurements to simulated hits, which are counted, and on to particles."""
+    of = _table(start, "measurement-simhit-map", ("measurement_id", "hit_id"))
+    simulated = _table(start, "hits", BARCODE)
+    n = len(simulated[BARCODE[0]])
+    bad = np.flatnonzero((of["hit_id"] < 0) | (of["hit_id"] >= n))
+    if len(bad):
+        raise BadFile(
+            f"{start}: measurement-simhit-map: row {bad[0]} names hit {of['hit_id'][bad[0]]}, "
+            f"expected 0 to {n - 1}"
+        )
+    names = [np.stack([table[k] for k in BARCODE], -1) for table in (simulated, particles)]
+    _, number = np.unique(np.concatenate(names), axis=0, return_inverse=True)
+    wanted = number.reshape(-1)[:n][of["hit_id"]]
+    known = number.reshape(-1)[n:]
+    there = np.isin(wanted, known)  # hits of particles that were not kept have no particle
+    hit = _rows(f"{start}: measurement-simhit-map", of["measurement_id"][there], hit_id)
+    order = np.argsort(known)
+    particle = order[np.searchsorted(known[order], wanted[there])]
+    return np.unique(np.stack([particle, hit], -1), axis=0)[:, ::-1]
+
+
+def _rows(source: str, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Find the rows of ids among known ones."""
+    order = np.argsort(known)
+    place = np.searchsorted(known[order], ids)
+    row = order[np.minimum(place, max(len(known) - 1, 0))] if len(known) else ids * 0
+    bad = np.flatnonzero(known[row] != ids) if len(known) else np.arange(len(ids))
+    if len(bad):
+        raise BadFile(f"{source}: measurement {ids[bad[0]]} is not there ({len(bad)} such)")
+    return row

@@ -1,0 +1,56 @@
+"""Tables of numbers as CSV with a header, gzipped or not, as columns.
+
+>>> import tempfile
+>>> path = Path(tempfile.mkdtemp()) / "a.csv"
+>>> _ = path.write_text("id,x,note\\n7,0.5,\\n9,1.5,\\n")
+>>> {k: v.tolist() for k, v in read(path, ("id", "x"), whole=("id",), only=True).items()}
+{'id': [7, 9], 'x': [0.5, 1.5]}
+"""
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hepjax.io.trees import BadFile
+
+
+def find(path: str | os.PathLike[str]) -> Path | None:
+    """Give a file, or the one with .gz behind its name, None where there is neither."""
+    listed = [Path(path), Path(f"{os.fspath(path)}.gz")]
+    return next((path for path in listed if path.is_file()), None)
+
+
+def read(
+    path: Path, names: Sequence[str], *, whole: Collection[str] = (), only: bool = False
+) -> dict[str, np.ndarray]:
+    """Read the columns of a file, int64 for those named in whole, float64 for others.
+
+    names: columns that must be there; only: read no others. Raises BadFile, a ValueError, that
+    names the file and what is missing, or the row that is no number.
+    """
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as file:
+            text = file.read()
+    except (OSError, EOFError, ValueError) as error:
+        raise BadFile(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+    header = next(csv.reader([text.split("\n", 1)[0]]), [])
+    lacking = [name for name in names if name not in header]
+    if lacking:
+        raise BadFile(f"{path}: columns {', '.join(lacking)} missing, found {', '.join(header)}")
+    chosen = list(names) if only else header
+    kinds = [(name, np.int64 if name in whole else np.float64) for name in chosen]
+    if not text.split("\n", 1)[-1].strip():
+        return {name: np.zeros(0, kind) for name, kind in kinds}
+    places = [header.index(name) for name in chosen]
+    try:
+        rows = np.loadtxt(
+            io.StringIO(text), kinds, delimiter=",", skiprows=1, ndmin=1, usecols=places
+        )
+    except ValueError as error:
+        raise BadFile(f"{path}: {error}") from error
+    return {name: rows[name] for name in chosen}
