@@ -27,7 +27,7 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import acts, hits, trackml, trees
-from hepjax.tracking import data, edge_filter, finder, fits, report, tracks, training
+from hepjax.tracking import data, edge_filter, finder, fits, report, scorers, tracks, training
 from hepjax.tracking.detectors import PIXELS, pixels
 from hepjax.tracking.simulation import solenoid
 
@@ -35,9 +35,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _acts
 
-EDGES = edge_filter.Settings(n_edges=5000, n_steps=2000)
+EDGES = edge_filter.Settings(scorers.Settings(n_steps=2000), n_edges=5000)
 DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, plan=training.Plan(10))
-QUICK = finder.Settings(EDGES._replace(n_steps=500), 15, 5, plan=training.Plan(6))
+QUICK = finder.Settings(
+    EDGES._replace(network=scorers.Settings(n_steps=500)), 15, 5, plan=training.Plan(6)
+)
 FULL = finder.Settings(EDGES._replace(n_edges=40_000), 150, 40, 128, 8, training.Plan(40))
 
 

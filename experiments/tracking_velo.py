@@ -23,7 +23,7 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import hits, velo
-from hepjax.tracking import data, edge_filter, finder, report, training
+from hepjax.tracking import data, edge_filter, finder, report, scorers, training
 from hepjax.tracking.simulation import velo as simulation
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,9 +31,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import _velopix
 
 DEFAULT = finder.Settings()
-QUICK = finder.Settings(
-    filter=edge_filter.Settings(n_steps=600), n_filter=20, n_tuning=10, plan=training.Plan(4)
-)
+FEW = edge_filter.Settings(scorers.Settings(n_steps=600))
+QUICK = finder.Settings(FEW, n_filter=20, n_tuning=10, plan=training.Plan(4))
 FULL = finder.Settings(n_filter=400, width=128, n_rounds=8, plan=training.Plan(60))
 
 

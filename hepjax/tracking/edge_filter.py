@@ -23,29 +23,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import serialization
 
-from hepjax import batch, runs, train
+from hepjax import batch, runs
 from hepjax.io import hits
-from hepjax.nn import mlp
-from hepjax.tracking import data, detectors, module_map, neighbours, partners
+from hepjax.tracking import data, detectors, module_map, neighbours, partners, scorers
 from hepjax.tracking.detectors import CHUNK, Detector, Shape
 
 N_PARTNERS = 8
 """On each side of an edge."""
-
-
-class Scorer(NamedTuple):
-    """A network from features to the logarithm of odds, and the cut on it.
-
-    params; mean, scale: [feature] of the training; cut: pairs below it are dropped.
-    """
-
-    params: Any
-    mean: np.ndarray
-    scale: np.ndarray
-    cut: Any
 
 
 class Filter(NamedTuple):
@@ -55,26 +40,22 @@ class Filter(NamedTuple):
     [link, 2] cells of the detector whose hits are compared.
     """
 
-    stages: tuple[Scorer, ...]
+    stages: tuple[scorers.Scorer, ...]
     links: np.ndarray
 
 
 class Settings(NamedTuple):
     """How a filter is trained.
 
-    width: of the networks, which have two hidden layers; negatives: wrong pairs in the training
-    for each true one, drawn at random; keep: share of true edges behind each cut but the last,
-    which makes as many networks and one; n_edges: an event behind the last, on average; batch_size:
-    pairs; learning_rate: the largest; n_steps: of each network.
+    network: of each; negatives: wrong pairs in the training for each true one, drawn at random;
+    keep: share of true edges behind each cut but the last, which makes as many networks and one;
+    n_edges: an event behind the last, on average.
     """
 
-    width: int = 64
+    network: scorers.Settings = scorers.Settings()
     negatives: float = 12.0
     keep: tuple[float, ...] = (0.999, 0.9995)
     n_edges: int = 9000
-    batch_size: int = 4096
-    learning_rate: float = 3e-3
-    n_steps: int = 4000
 
 
 DEFAULT = Settings()
@@ -128,29 +109,6 @@ def shapes_of(cell: np.ndarray, detector: Detector) -> list[Shape]:
     return found
 
 
-def score(scorer: Scorer, known: jax.Array, of_partners: jax.Array | None = None) -> jax.Array:
-    """Give the logarithm of odds of pairs [pair, feature] -> [pair].
-
-    of_partners: [pair, partner, feature], for a network that looks at them.
-    """
-    scaled = (known - scorer.mean) / scorer.scale
-    odds: Any
-    if of_partners is None:
-        width = scorer.params["dense_0"]["kernel"].shape[1]
-        odds = _alone(width).apply({"params": scorer.params}, scaled)
-        return odds[:, 0]
-    width = scorer.params["edge"]["dense_0"]["kernel"].shape[1]
-    return _social(width).apply({"params": scorer.params}, scaled, of_partners)  # type: ignore
-
-
-def _alone(width: int) -> mlp.MLP:
-    return mlp.MLP((width, width, 1))
-
-
-def _social(width: int) -> partners.PartnerNetwork:
-    return partners.PartnerNetwork(width)
-
-
 def _lay(event: hits.Event, shape: Shape, detector: Detector) -> Laid:
     """Lay out an event in its shape."""
     n = hits.n_hits(event)
@@ -194,7 +152,7 @@ def _look(laid: Laid, left: Candidates, detector: Detector, alone: bool) -> part
 
 @functools.partial(jax.jit, static_argnames=("detector", "alone", "room"))
 def _advance(
-    scorer: Scorer, laid: Laid, left: Candidates, detector: Detector, alone: bool, room: int
+    scorer: scorers.Scorer, laid: Laid, left: Candidates, detector: Detector, alone: bool, room: int
 ) -> Candidates:
     """Score pairs with one network, and keep those above its cut."""
     near = _look(laid, left, detector, alone)
@@ -202,7 +160,7 @@ def _advance(
 
     def one(chunk: Any, odds: jax.Array) -> jax.Array:
         pair = chunk * size + jnp.arange(size)
-        found = score(scorer, *_known(laid, left, near, pair, detector))
+        found = scorers.score(scorer, *_known(laid, left, near, pair, detector))
         return jax.lax.dynamic_update_slice(odds, found, (chunk * size,))
 
     n_chunks = -(-jnp.minimum(left.n_found, len(left.odds)) // size)  # and not all that have room
@@ -277,9 +235,8 @@ def fit(
     chosen = Filter((), detector.links() if detector.links else module_map.learn(learned))
     for k in range(len(settings.keep) + 1):
         known, label, weight = _draw(chosen, sample, settings.negatives, rng, detector)
-        scorer = _fit(known, label, weight, settings, seed + k)
-        parts = np.array_split(np.arange(len(label)), -(-len(label) // CHUNK))
-        odds = np.concatenate([_score(scorer, *(x[part] for x in known)) for part in parts])
+        scorer = scorers.fit(known, label, weight, settings.network, seed=seed + k)
+        odds = scorers.score_all(scorer, *known)
         if k < len(settings.keep):
             cut = np.quantile(odds[label > 0], 1 - settings.keep[k])
         else:
@@ -289,9 +246,6 @@ def fit(
         scorer = scorer._replace(cut=np.float32(cut))
         chosen = chosen._replace(stages=(*chosen.stages, scorer))
     return chosen
-
-
-_score = jax.jit(score)
 
 
 def _draw(
@@ -322,56 +276,12 @@ def _draw(
     return tuple(known), label, weight
 
 
-def _fit(
-    known: tuple[np.ndarray, ...],
-    label: np.ndarray,
-    weight: np.ndarray,
-    settings: Settings,
-    seed: int,
-) -> Scorer:
-    """Train one network on pairs: what it looks at [pair, ...], true or not, with weights."""
-    x, size, one = known[0], settings.batch_size, np.ones(len(label), np.int64)
-    scorer = Scorer(None, x.mean(0), x.std(0) + 1e-3, np.float32(0))
-    network: Any = (_alone if len(known) == 1 else _social)(settings.width)
-    params = network.init(jax.random.key(seed), *(x[:1] for x in known))["params"]
-
-    def plan(epoch: int) -> list[batch.Selection]:
-        return batch.plan(one, seed=seed, epoch=epoch, buckets=(1,), budget=size)
-
-    def fill(chosen: batch.Selection) -> tuple[Any, ...]:
-        there = chosen.rows >= 0
-        looked = tuple(x[chosen.rows] for x in known)
-        return looked, label[chosen.rows], weight[chosen.rows] * there
-
-    def cross_entropy(params: Any, pairs: tuple, key: Any) -> batch.Mean:
-        odds = score(scorer._replace(params=params), *pairs[0])
-        return batch.mean(optax.sigmoid_binary_cross_entropy(odds, pairs[1]), pairs[2])
-
-    schedule = optax.cosine_onecycle_schedule(settings.n_steps, settings.learning_rate, 0.1)
-    optimiser = optax.adamw(schedule, weight_decay=1e-4)
-    loss = train.mean_loss(cross_entropy)
-    done = train.fit(
-        train.gradient_step(loss, optimiser),
-        train.init(params, optimiser, jax.random.key(seed)),
-        batch.from_plan(plan, fill),
-        loss.finish,
-        train.Settings(n_steps=settings.n_steps),
-    )
-    return scorer._replace(params=done.state.params)
-
-
 def save(path: Path, chosen: Filter) -> None:
     """Write a filter to a file."""
-    stages = {f"{k}": scorer._asdict() for k, scorer in enumerate(chosen.stages)}
-    kept = jax.device_get({"stages": stages, "links": chosen.links})
-    path.write_bytes(serialization.msgpack_serialize(kept))
+    scorers.save(path, *chosen.stages, links=chosen.links)
 
 
 def load(path: Path) -> Filter:
     """Read a filter that `save` wrote. Raises ValueError for a file that holds none."""
-    try:
-        kept: Any = serialization.msgpack_restore(path.read_bytes())
-        stages = kept["stages"]
-        return Filter(tuple(Scorer(**stages[key]) for key in sorted(stages)), kept["links"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no filter of edges ({error})") from error
+    stages, arrays = scorers.load(path)
+    return Filter(stages, arrays["links"])

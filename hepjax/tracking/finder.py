@@ -1,14 +1,10 @@
-"""A track finder: edges are chosen, scored by a network, and linked to tracks.
+"""A track finder: edges are chosen, scored by a network, and joined to tracks by triplets.
 
-`graph` makes an event's graph of what the filter chooses (`edge_filter`); `score` gives the
-logarithm of odds of its edges by the interaction network; `link` makes tracks of edges above a cut
-(`tracks`). `fit` trains all stages. `find` does all of it, one event after the other, and an event
-without hits, or one that is larger than any shape, has no tracks and is counted, where the others
-go on.
-
->>> edges = np.array([[0, 1], [1, 2]]), np.array([2.0, 3.0])
->>> link(np.array([[0, 0, 0], [1, 0, 10], [2, 0, 20.0]]), *edges).tolist()
-[[0, 0], [1, 0], [2, 0]]
+`graph` makes an event's graph of what the filter chooses (`edge_filter`); `score` gives what the
+interaction network says of its edges; tracks are made of the triplets of edges that a third network
+holds for true (`triplets`). `fit` trains all stages. `find` does all of it, one event after the
+other, and an event without hits, or one that is larger than any shape, has no tracks and is
+counted, where the others go on.
 """
 
 from collections.abc import Sequence
@@ -23,12 +19,11 @@ from hepjax.nn import model
 from hepjax.tracking import (
     data,
     detectors,
-    doublets,
     edge_filter,
     graphs,
-    partners,
-    tracks,
+    scorers,
     training,
+    triplets,
 )
 from hepjax.tracking.detectors import Detector
 from hepjax.tracking.interaction_network import InteractionNetwork
@@ -40,37 +35,39 @@ BUDGETS = (
 )
 """Shapes of a graph of one event."""
 
-WEIGHT = 0.5
-"""Of the odds of a triplet's edges, against the logarithm of its kink, in its score."""
-
-
-class Finder(NamedTuple):
-    """All that finds tracks: the filter, the network with its variables, the cut on edges, and what
-    is known of the detector.
-    """
-
-    chosen: edge_filter.Filter
-    network: model.Model
-    variables: Any
-    cut: float = 0.0
-    detector: Detector = detectors.VELO
-
 
 class Settings(NamedTuple):
     """How a finder is trained.
 
     filter: the choice of edges; n_filter: events it is learned from, the first; n_tuning: events
     that tell which step of the network is best, the last; width, n_rounds: of the network; plan: of
-    its training; cut: on the logarithm of odds of edges.
+    its training; cut: on the logarithm of odds of edges, where they are to be used alone; judge:
+    how triplets are judged.
     """
 
     filter: edge_filter.Settings = edge_filter.DEFAULT
     n_filter: int = 150
     n_tuning: int = 40
-    width: int = 32
+    width: int = 48
     n_rounds: int = 6
-    plan: training.Plan = training.Plan(14)
-    cut: float = 0.0
+    plan: training.Plan = training.Plan(12)
+    cut: float = -0.6
+    judge: triplets.Settings = triplets.Settings()
+
+
+class Finder(NamedTuple):
+    """All that finds tracks.
+
+    chosen: the filter of edges; network, variables: score them; judge: of triplets; settings: with
+    the cuts; detector: what is known of it.
+    """
+
+    chosen: edge_filter.Filter
+    network: model.Model
+    variables: Any
+    judge: scorers.Scorer
+    settings: Settings
+    detector: Detector = detectors.VELO
 
 
 class Found(NamedTuple):
@@ -98,15 +95,17 @@ def graph(
     return graphs.build(data.features(event), selection.features, senders, receivers), selection
 
 
-def _odds(network: model.Model, variables: Any, packed: graphs.Graph) -> jax.Array:
-    return network.apply(variables, packed).logits
+def _apply(network: model.Model, variables: Any, packed: graphs.Graph) -> Any:
+    out = network.apply(variables, packed)
+    return out.logits, out.edges
 
 
-_compiled: Any = jax.jit(_odds, static_argnums=0)
+_compiled: Any = jax.jit(_apply, static_argnums=0)
 
 
-def score(network: model.Model, variables: Any, one: graphs.Graph) -> np.ndarray:
-    """Give the logarithm of odds of the edges of one event's graph [edge].
+def score(network: model.Model, variables: Any, one: graphs.Graph) -> tuple[np.ndarray, np.ndarray]:
+    """Give the logarithm of odds of the edges of one event's graph [edge], and what the network
+    knows of them [edge, width].
 
     Raises ValueError for a graph that none of `BUDGETS` holds.
     """
@@ -114,27 +113,19 @@ def score(network: model.Model, variables: Any, one: graphs.Graph) -> np.ndarray
     for budget in BUDGETS:
         if n_nodes < budget.n_nodes and n_edges <= budget.n_edges:
             packed = graphs.pack([one], n_nodes=budget.n_nodes, n_edges=budget.n_edges)
-            return np.asarray(_compiled(network, variables, packed))[:n_edges]
+            odds, known = _compiled(network, variables, packed)
+            return np.asarray(odds)[:n_edges], np.asarray(known)[:n_edges].astype(np.float32)
     raise ValueError(f"graph: {n_nodes} nodes and {n_edges} edges, expected room in {BUDGETS[-1]}")
 
 
-def link(
-    position: np.ndarray,
-    edges: np.ndarray,
-    odds: np.ndarray,
-    direction: partners.Direction = doublets.slope,
-) -> np.ndarray:
-    """Make tracks of edges: pairs (hit, track) [pair, 2].
-
-    position: [hit, 3] mm; edges: [edge, 2] (sender, receiver); odds: [edge], of those to use alone;
-    direction: what stays along a track.
-    """
-    senders, receivers = edges.T
-    pairs = tracks.triplets(senders, receivers)
-    along = np.asarray(direction(position, (senders, receivers)))
-    straight = -np.log(tracks.kinks(along, pairs) + 1e-3)
-    chain = tracks.chains(len(edges), pairs, straight + WEIGHT * odds[pairs].sum(1))
-    return tracks.without_clones(tracks.assemble(senders, receivers, chain))
+def edges_of(
+    network: model.Model, variables: Any, event: hits.Event, one: graphs.Graph, detector: Detector
+) -> triplets.Edges:
+    """Collect what is known of the edges of an event's graph."""
+    ends: Any = one.senders, one.receivers
+    odds, known = score(network, variables, one)
+    direction = np.asarray(detector.direction(data.position(event), ends))
+    return triplets.Edges(np.stack(ends, -1), odds, known, direction)
 
 
 def fit(
@@ -169,7 +160,16 @@ def fit(
     variables = training.fit(
         run, network, made[:first], made[first:], settings.plan, seed=seed, resume=resume
     )
-    return Finder(chosen, network, variables, settings.cut, detector)
+    seen = slice(max(first - settings.judge.n_events, 0), first)
+    known = []
+    with runs.progress(len(made[seen]), "triplets") as advance:
+        for one, labelled in zip(sample[seen], made[seen]):
+            bare = labelled._replace(edges=labelled.edges["features"])
+            known.append((one, edges_of(network, variables, one.event, bare, detector)))
+            advance(1)
+    judge = triplets.fit(known, settings.judge, seed=seed)
+    scorers.save(run.path / "triplets.msgpack", judge)
+    return Finder(chosen, network, variables, judge, settings, detector)
 
 
 def find(finder: Finder, events: Sequence[hits.Event]) -> list[Found]:
@@ -190,9 +190,7 @@ def _find(finder: Finder, event: hits.Event) -> Found:
         return NOTHING
     hits.validate(event)
     one, selection = graph(finder.chosen, event, finder.detector)
-    odds = score(finder.network, finder.variables, one)
-    ends: Any = one.senders, one.receivers
-    edges, kept = np.stack(ends, -1), odds > finder.cut
-    pairs = link(data.position(event), edges[kept], odds[kept], finder.detector.direction)
+    edges = edges_of(finder.network, finder.variables, event, one, finder.detector)
+    pairs = triplets.link(finder.judge, edges, min_odds=finder.settings.judge.min_odds)
     problem = f"{selection.n_lost} pairs did not fit" if selection.n_lost else ""
-    return Found(pairs, edges, odds, problem)
+    return Found(pairs, edges.ends, edges.odds, problem)

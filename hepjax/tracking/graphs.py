@@ -106,25 +106,27 @@ def shares(
 ) -> list[np.ndarray]:
     """Share graphs out among padded ones: which go into each [graph], all of them once.
 
-    A pure function of its arguments; graphs are taken in a random order, or as they come, and a
-    new share begins with the first that does not fit. Raises ValueError for a graph that fits into
-    no share.
+    A pure function of its arguments; graphs are taken in a random order, or as they come, and each
+    goes into the first share that has room for it. Raises ValueError for a graph that fits into no
+    share.
     """
     rng = batch.generator(seed, epoch)
     order = rng.permutation(len(graphs)) if shuffle else np.arange(len(graphs))
+    size = np.array([(int(g.n_node.sum()), int(g.n_edge.sum()), 1) for g in graphs]).reshape(-1, 3)
+    room = np.array([budget.n_nodes - 1, budget.n_edges, budget.n_graphs - 1])
     found: list[list[int]] = []
-    left = Budget(0, 0, 0)
+    left = np.zeros((0, 3), np.int64)
     for k in order.tolist():
-        n_nodes, n_edges = int(graphs[k].n_node.sum()), int(graphs[k].n_edge.sum())
-        if n_nodes >= budget.n_nodes or n_edges > budget.n_edges:
+        if (size[k] > room).any():
             raise ValueError(
-                f"graphs: number {k} has {n_nodes} nodes and {n_edges} edges, {budget}"
+                f"graphs: number {k} has {size[k, 0]} nodes and {size[k, 1]} edges, {budget}"
             )
-        if n_nodes >= left.n_nodes or n_edges > left.n_edges or left.n_graphs <= 1:
+        fits = np.flatnonzero((left >= size[k]).all(1))
+        if not len(fits):
             found.append([])
-            left = budget
-        found[-1].append(k)
-        left = Budget(left.n_nodes - n_nodes, left.n_edges - n_edges, left.n_graphs - 1)
+            left, fits = np.concatenate([left, room[None]]), np.array([len(left)])
+        found[fits[0]].append(k)
+        left[fits[0]] -= size[k]
     return [np.array(share) for share in found]
 
 

@@ -5,7 +5,16 @@ import pytest
 
 from hepjax import runs
 from hepjax.nn import model
-from hepjax.tracking import data, detectors, edge_filter, finder, interaction_network, training
+from hepjax.tracking import (
+    data,
+    detectors,
+    edge_filter,
+    finder,
+    interaction_network,
+    scorers,
+    training,
+    triplets,
+)
 from hepjax.tracking.simulation import solenoid, velo
 
 
@@ -26,7 +35,7 @@ def pixel_sample():
 @pytest.fixture(scope="session")
 def velo_filter(velo_events):
     """A filter that was trained on ten of them for a short while."""
-    settings = edge_filter.Settings(width=24, n_edges=1500, batch_size=4096, n_steps=150)
+    settings = edge_filter.Settings(scorers.Settings(24, n_steps=150), n_edges=1500)
     sample = [data.Labelled(event, data.true_edges(event)) for event in velo_events[:10]]
     return edge_filter.fit(sample, settings)
 
@@ -43,10 +52,17 @@ def velo_graphs(velo_events, velo_filter):
 
 
 @pytest.fixture(scope="session")
-def velo_finder(velo_filter, velo_graphs, tmp_path_factory):
+def velo_finder(velo_events, velo_filter, velo_graphs, tmp_path_factory):
     """A finder whose network has seen the graphs of ten events, twelve times."""
     network = model.from_linen(interaction_network.InteractionNetwork(width=16, n_rounds=3))
     run = runs.create(tmp_path_factory.mktemp("finder") / "run", {})
     plan = training.Plan(n_epochs=12, learning_rate=1e-2)
     variables = training.fit(run, network, velo_graphs[:10], velo_graphs[10:12], plan, seed=0)
-    return finder.Finder(velo_filter, network, variables)
+    known = []
+    for event, graph in zip(velo_events[:10], velo_graphs):
+        one = graph._replace(edges=graph.edges["features"])
+        edges = finder.edges_of(network, variables, event, one, detectors.VELO)
+        known.append((data.Labelled(event, data.true_edges(event)), edges))
+    how = triplets.Settings(network=scorers.Settings(16, 2048, 1e-2, 200))
+    settings = finder.Settings(judge=how)
+    return finder.Finder(velo_filter, network, variables, triplets.fit(known, how), settings)
