@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _acts
 
-EDGES = edge_filter.Settings(scorers.Settings(n_steps=2000), n_edges=5000)
-DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, plan=training.Plan(10))
+EDGES = edge_filter.Settings(scorers.Settings(n_steps=2000), n_edges=6500)
+DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, width=32, plan=training.Plan(10))
 QUICK = finder.Settings(
     EDGES._replace(network=scorers.Settings(n_steps=500)), 15, 5, plan=training.Plan(6)
 )
@@ -53,8 +53,8 @@ class Config:
     samples: Path = Path("runs/samples")  # where these are kept
     cache: Path = Path("runs/acts")  # environment of ACTS
     pile_up: float = 15.0  # mean number of soft collisions of a simulated event
-    data_seed: int = 1  # of the simulation
-    n_train: int = 300  # events for the training
+    data_seed: int = 2  # of the simulation
+    n_train: int = 240  # events for the training
     n_validation: int = 100  # simulated events to measure on, of other numbers
     min_pt: float = 1.0  # GeV, of particles that shall be found
     max_eta: float = 3.0  # of these

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepjax.io import hits
-from hepjax.tracking import edge_filter, finder, training
+from hepjax.tracking import edge_filter, finder, scorers, training, triplets
 from hepjax.tracking.detectors import PIXELS
 from hepjax.tracking.simulation import solenoid
 
@@ -22,8 +22,10 @@ def experiment(load_experiment):
 
 @pytest.fixture
 def config(experiment, tmp_path):
-    edges = edge_filter.Settings(width=16, n_edges=900, n_steps=60, batch_size=2048)
-    tracker = finder.Settings(edges, 6, 2, width=8, n_rounds=2, plan=training.Plan(3))
+    small = scorers.Settings(16, 2048, 1e-2, 60)
+    edges = edge_filter.Settings(small, n_edges=900)
+    judge = triplets.Settings(network=small)
+    tracker = finder.Settings(edges, 6, 2, 8, 2, training.Plan(3), judge=judge)
     return experiment.Config(
         out=tmp_path / "run", pile_up=1.0, n_train=8, n_validation=3, tracker=tracker
     )

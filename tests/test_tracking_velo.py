@@ -10,7 +10,7 @@ import pytest
 
 from hepjax import runs
 from hepjax.io import velo as velo_files
-from hepjax.tracking import edge_filter, finder, training
+from hepjax.tracking import edge_filter, finder, scorers, training, triplets
 from hepjax.tracking.simulation import velo
 
 KEYS = ("velo_efficiency", "long_efficiency", "long5_efficiency", "electron_efficiency")
@@ -62,12 +62,13 @@ def config(experiment, folder, more, tmp_path):
         test=more,
         n_train=9,
         tracker=finder.Settings(
-            filter=edge_filter.Settings(width=16, n_edges=1500, batch_size=4096, n_steps=60),
+            filter=edge_filter.Settings(scorers.Settings(16, n_steps=60), n_edges=1500),
             n_filter=5,
             n_tuning=2,
             width=8,
             n_rounds=2,
             plan=training.Plan(n_epochs=2),
+            judge=triplets.Settings(network=scorers.Settings(16, 2048, 1e-2, 100)),
         ),
     )
 

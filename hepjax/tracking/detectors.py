@@ -47,7 +47,8 @@ class Detector(NamedTuple):
     its layer [hit]; links: makes the links [link, 2] of cells to compare, None where they are
     learned; coordinates: of positions [hit, 3], a pytree that `accept` looks at; accept: which
     pairs are looked at; describe: pairs by themselves [pair, feature]; direction: what stays along
-    a track [pair, 2]; shapes: rooms for its events, the smallest first.
+    a track [pair, 2]; shapes: rooms for its events, the smallest first; n_sectors: of the azimuth,
+    cells of a layer that are alike (`module_map`).
     """
 
     n_cells: int
@@ -59,6 +60,7 @@ class Detector(NamedTuple):
     describe: Callable[[Any, Any, tuple[Any, Any]], jax.Array]
     direction: partners.Direction
     shapes: tuple[Shape, ...]
+    n_sectors: int = 1
 
 
 N_MODULES = 52
@@ -100,7 +102,7 @@ N_SECTORS = 64
 MAX_TURN = 7.1e-4
 """Azimuth a mm of radius, rad: half the curvature of 0.42 GeV in 2 T."""
 
-SLACK = 0.015
+SLACK = 0.02
 MAX_Z0 = 250.0
 
 
@@ -161,4 +163,5 @@ PIXELS = Detector(
     doublets.helical,
     doublets.turn,
     PIXEL_SHAPES,
+    N_SECTORS,
 )

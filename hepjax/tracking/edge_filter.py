@@ -232,7 +232,10 @@ def fit(
     if not sum(len(one.true) for one in sample):
         raise ValueError(f"events: no true edge in {len(sample)} events, expected some")
     learned = ((detector.cells(one.event), one.true) for one in sample)
-    chosen = Filter((), detector.links() if detector.links else module_map.learn(learned))
+    links = detector.links or functools.partial(
+        module_map.learn, learned, n_sectors=detector.n_sectors
+    )
+    chosen = Filter((), links())
     for k in range(len(settings.keep) + 1):
         known, label, weight = _draw(chosen, sample, settings.negatives, rng, detector)
         scorer = scorers.fit(known, label, weight, settings.network, seed=seed + k)

@@ -15,16 +15,24 @@ from collections.abc import Iterable
 import numpy as np
 
 
-def learn(sample: Iterable[tuple[np.ndarray, np.ndarray]], *, min_count: int = 1) -> np.ndarray:
+def learn(
+    sample: Iterable[tuple[np.ndarray, np.ndarray]], *, min_count: int = 1, n_sectors: int = 1
+) -> np.ndarray:
     """List the pairs of cells [link, 2] that true edges join, sorted.
 
     sample: [event] of the cell of each hit [hit], and true edges [edge, 2]; min_count: edges that a
-    pair of cells needs.
+    pair of cells needs; n_sectors: of the azimuth, where a cell is layer * n_sectors + sector: what
+    is seen at one azimuth holds at all of them, of which few events fill each.
     """
     joined = [cell[true] for cell, true in sample]
     every = np.concatenate([*joined, np.zeros((0, 2), np.int64)])
-    links, count = np.unique(every, axis=0, return_counts=True)
-    return links[count >= min_count]
+    layer, sector = np.divmod(every, n_sectors)
+    turned = np.concatenate([layer, np.diff(sector) % n_sectors], -1)
+    kinds, count = np.unique(turned, axis=0, return_counts=True)
+    first, last, step = kinds[count >= min_count].T[:, :, None]
+    start = np.arange(n_sectors)
+    links = first * n_sectors + start, last * n_sectors + (start + step) % n_sectors
+    return np.unique(np.stack(links, -1).reshape(-1, 2), axis=0)
 
 
 def coverage(links: np.ndarray, cell: np.ndarray, true: np.ndarray) -> float:

@@ -96,11 +96,27 @@ def test_each_network_keeps_most_true_edges_and_fewer_pairs(velo_events, velo_fi
     assert n[2, 1] / n[1, 1] == pytest.approx(0.9995, abs=1e-3)
 
 
-def test_a_file_gives_the_same_filter_and_another_is_named(velo_events, velo_filter, tmp_path):
+def test_a_file_gives_the_same_filter(velo_events, velo_filter, tmp_path):
     edge_filter.save(tmp_path / "filter", velo_filter)
     again = edge_filter.load(tmp_path / "filter")
     found = [edge_filter.select(chosen, velo_events[0]) for chosen in (velo_filter, again)]
     np.testing.assert_array_equal(found[0].features, found[1].features)
-    (tmp_path / "bad").write_bytes(b"no")
-    with pytest.raises(ValueError, match="bad: no filter of edges"):
-        edge_filter.load(tmp_path / "bad")
+
+
+def test_pairs_that_do_not_count_are_not_learned_from(velo_events, velo_filter):
+    """All true edges but one ignored: only that one is true, and no ignored one is drawn."""
+    event = velo_events[0]
+    true = data.true_edges(event)
+    bare = velo_filter._replace(stages=())
+    drawn = edge_filter._draw(
+        bare,
+        [data.Labelled(event, true[:1], true[1:])],
+        1e9,
+        np.random.default_rng(0),
+        VELO,
+    )
+    _, left, _ = edge_filter._left(bare, event, VELO)
+    pairs = edge_filter._pairs(left)
+    there = data.labels(pairs, true[:1]).sum()
+    assert drawn[1].sum() == there
+    assert len(drawn[1]) == len(pairs) - data.labels(pairs, true[1:]).sum()

@@ -83,6 +83,19 @@ def test_a_graph_that_is_too_large_is_named(velo_finder, velo_filter, velo_event
         finder.score(velo_finder.network, velo_finder.variables, big)
 
 
+def test_what_the_network_knows_of_edges(velo_finder, velo_filter, velo_events):
+    """In the order of the graph's edges, whatever the shape that it is computed in."""
+    one, _ = finder.graph(velo_filter, velo_events[0])
+    edges = finder.edges_of(
+        velo_finder.network, velo_finder.variables, velo_events[0], one, velo_finder.detector
+    )
+    n = len(one.senders)
+    assert [x.shape for x in edges] == [(n, 2), (n,), (n, 16), (n, 2)]
+    position = data.position(velo_events[0])
+    d = position[edges.ends[:, 1]] - position[edges.ends[:, 0]]
+    np.testing.assert_allclose(edges.direction, d[:, :2] / d[:, 2:], rtol=1e-3, atol=1e-4)
+
+
 def test_shapes_are_few(velo_finder, velo_events):
     """The network is compiled once for all events of a budget."""
     before = finder._compiled._cache_size()

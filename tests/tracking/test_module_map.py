@@ -15,6 +15,13 @@ def test_links_are_those_of_true_edges():
     assert module_map.learn([]).shape == (0, 2)
 
 
+def test_links_hold_at_all_azimuths():
+    """Cells of three sectors a layer: from the last of one layer to the first of the next."""
+    sample = [(np.array([2, 3]), np.array([[0, 1]]))]
+    assert module_map.learn(sample, n_sectors=3).tolist() == [[0, 4], [1, 5], [2, 3]]
+    assert module_map.learn(sample * 2, n_sectors=3, min_count=3).shape == (0, 2)
+
+
 def test_coverage_counts_edges():
     cell, links = np.array([0, 1, 2]), np.array([[0, 1]])
     edges = np.array([[0, 1], [0, 1], [1, 2], [1, 0]])
@@ -25,7 +32,9 @@ def test_coverage_counts_edges():
 def test_a_map_of_some_events_holds_most_of_others(pixel_sample):
     """A few events see most of what happens; the map is a small part of all pairs of cells."""
     cells = [detectors.PIXELS.cells(one.event) for one in pixel_sample]
-    links = module_map.learn((c, one.true) for c, one in zip(cells[:-1], pixel_sample))
-    assert module_map.coverage(links, cells[-1], pixel_sample[-1].true) > 0.7
+    seen = [(c, one.true) for c, one in zip(cells[:-1], pixel_sample)]
+    turned = module_map.learn(seen, n_sectors=detectors.N_SECTORS)
+    assert module_map.coverage(turned, cells[-1], pixel_sample[-1].true) > 0.98
+    links = module_map.learn(seen)
     assert module_map.coverage(links, cells[0], pixel_sample[0].true) == 1
     assert len(links) < 0.01 * detectors.PIXELS.n_cells**2
