@@ -24,6 +24,7 @@ def crossing():
     hit[1, 3] = hit[0, 3]
     truth = np.stack([hit.ravel(), np.repeat(np.arange(20), N_PLANES)], -1)
     flat = position.reshape(-1, 3)
+    flat[N_PLANES + 3, :2] = 99.0  # the hit that track 1 has no more
     module = np.tile(np.arange(N_PLANES), 20)
     table = dict(zip("xyz", flat.T)) | {"module": module}
     event = hits.Event(table, {"pid": np.full(20, 211)}, truth)
@@ -32,12 +33,12 @@ def crossing():
         for k in range(N_PLANES - 1)
         for a in np.flatnonzero(module == k)
         for b in np.flatnonzero(module == k + 1)
-        if np.hypot(*(flat[a] - flat[b])[:2]) < 7
+        if np.hypot(*(flat[a] - flat[b])[:2]) < 5
     ]
     ends = np.array(near)
     d = flat[ends[:, 1]] - flat[ends[:, 0]]
     label = data.labels(ends, data.true_edges(event))
-    odds = np.where(label, 0.5, 0.0) + rng.normal(scale=0.5, size=len(ends))
+    odds = np.where(label, 1.0, -1.0) + rng.normal(size=len(ends))
     known = rng.normal(size=(len(ends), 4))
     return event, triplets.Edges(ends, odds, known, d[:, :2] / d[:, 2:])
 
@@ -45,7 +46,7 @@ def crossing():
 @pytest.fixture(scope="module")
 def judge(crossing):
     event, edges = crossing
-    how = triplets.Settings(network=scorers.Settings(16, 1024, 1e-2, 200), cut=0.0)
+    how = triplets.Settings(network=scorers.Settings(16, 1024, 3e-2, 300), cut=0.0)
     return triplets.fit([(data.Labelled(event, data.true_edges(event)), edges)], how)
 
 
