@@ -8,7 +8,8 @@ Expected: better in every column than the classical search by triplets on the sa
 DIR holds simulated events as JSON (hepjax.io.velo), one a file, ordered by their numbers: the first
 --n-train are for the training, the others for validation. --test DIR measures on more events, once
 all is done. Without --data, --n-simulated events of the simulation in the box are drawn. velopix
-gives the classical tracks, in an environment of its own below --cache.
+gives the classical tracks, in an environment of its own below --cache; the neurons of Denby and
+Peterson stand beside them, on the edges of the first stage.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import hits, velo
-from hepjax.tracking import data, edge_filter, finder, report, scorers, training
+from hepjax.tracking import data, edge_filter, finder, hopfield, report, scorers, training
 from hepjax.tracking.simulation import velo as simulation
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -91,6 +92,9 @@ def measure(
     answers = finder.find(tracker, events)
     classical, n_failed = _velopix.tracks(config.cache, files, run.path / f"classical_{name}.json")
     found = {"ours": [one.pairs for one in answers], "triplet_trie": list(map(pairs, classical))}
+    found["hopfield"] = [
+        hopfield.link(data.position(event), one.edges) for event, one in zip(events, answers)
+    ]
     true = [data.Labelled(event, data.true_edges(event)) for event in events]
     edges = [one.edges for one in answers], [one.odds for one in answers]
     results: dict[str, Any] = report.velo(run.path / "plots" / name, found, events, sample=name)

@@ -26,6 +26,7 @@ from hepjax.tracking import data, display
 from hepjax.tracking import metrics as tracking_metrics
 
 TITLES = {"ours": "hepjax", "triplet_trie": "triplet trie", "acts_ckf": "ACTS CKF"}
+TITLES |= {"hopfield": "Denby-Peterson"}
 COLUMNS = {
     "velo_efficiency": "velo_efficiency",
     "long_efficiency": "long_efficiency",
