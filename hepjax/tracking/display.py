@@ -53,6 +53,7 @@ def picture(axes: Sequence[Axes] | np.ndarray, event: hits.Event, found: np.ndar
     x, y, z = position.T
     r = np.hypot(x, y) * np.where(x < 0, -1, 1)
     is_ghost = ghosts(event, found)
+    axes[0].set_aspect("equal", adjustable="datalim")
     for ax, (u, v), names in zip(axes, ((x, y), (z, r)), (("x", "y"), ("z", "signed r"))):
         ax.plot(u, v, ".", color="0.6", markersize=2, label="hits")
         for k, track in enumerate(lists(event.truth, z)):

@@ -43,7 +43,7 @@ def test_training_learns_and_goes_on(velo_graphs, network, tmp_path):
     run = runs.create(tmp_path / "whole", {})
     whole = training.fit(run, network, *parts, plan, seed=1)
     losses = [line["loss"] for line in runs.read(run) if line["split"] == "validation"]
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     again = training.fit(run, network, *parts, plan, seed=1, resume=True)
     jax.tree.map(np.testing.assert_array_equal, whole, again)
 
