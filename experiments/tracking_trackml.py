@@ -11,8 +11,7 @@ combinatorial Kalman filter beside ours; --data DIR takes events in the CSV of T
 The first --n-train events are for the training. Particles shall be found that have pt above
 --min-pt, pseudorapidity within --max-eta and hits in three layers. Edges are learned from
 --learn-pt on, those below count neither for nor against; a helix is fitted to each track and those
-below --keep-pt are dropped, of either algorithm, so that what is cut through at the lower end is
-not seen.
+below --keep-pt are dropped, so that nothing is seen of the lower end, where tracks are cut through.
 """
 
 from __future__ import annotations
@@ -102,8 +101,8 @@ def events(config: Config) -> tuple[list[hits.Event], list[np.ndarray], int]:
     if folder is None:
         return solenoid.events(n, config.data_seed, solenoid.Beam(pile_up=config.pile_up)), [], 0
     reader = acts if any(folder.glob("*-measurements.csv*")) else trackml
-    files = hits.expand(folder, reader.ENDINGS)
-    read, skipped = trees.each_file(files, reader.read_event, skip_bad=True)
+    paths = hits.expand(folder, reader.ENDINGS)
+    read, skipped = trees.each_file(paths, reader.read_event, skip_bad=True)
     sample = [pixels(event) for _, event in read]
     classical = [acts.tracks_beside(path, x.hits["hit_id"]) for (path, _), x in zip(read, sample)]
     return sample, classical if config.acts else [], len(skipped)
@@ -135,8 +134,8 @@ def measure(
     results: dict[str, Any] = report.targets(
         run.path / "plots", kept, sample, wanted, sample="validation"
     )
-    truth = [labelled(event, config) for event in sample]
-    edges, odds = [one.edges for one in answers], [one.odds for one in answers]
+    truth, edges = [labelled(x, config) for x in sample], [one.edges for one in answers]
+    odds = [one.odds for one in answers]
     results["ours"] |= report.edges(edges, odds, truth, cut=config.tracker.cut)
     results["ours"]["n_problems"] = sum(one.problem != "" for one in answers)
     return results

@@ -68,7 +68,7 @@ def config(experiment, folder, more, tmp_path):
             width=8,
             n_rounds=2,
             plan=training.Plan(n_epochs=2),
-            judge=triplets.Settings(network=scorers.Settings(16, 2048, 1e-2, 100)),
+            judge=triplets.Settings(cut=-9.0, network=scorers.Settings(16, 2048, 1e-2, 100)),
         ),
     )
 

@@ -11,6 +11,8 @@ azimuth grows with the radius by half the curvature and the slope in r and z sta
 ((1, 12), (1, 13))
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -52,7 +54,7 @@ def straight(
     )
 
 
-def slope(position: jax.Array, pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
+def slope(position: Any, pairs: tuple[Any, Any]) -> jax.Array:
     """Give dx/dz and dy/dz of pairs [pair, 2]; of one z, the differences themselves, in mm."""
     d = position[pairs[1]] - position[pairs[0]]
     return d[:, :2] / jnp.where(d[:, 2:] == 0, 1, d[:, 2:])
@@ -69,7 +71,7 @@ LEVER = 100.0
 """Radius, mm, over which a turn is told."""
 
 
-def turn(position: jax.Array, pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
+def turn(position: Any, pairs: tuple[Any, Any]) -> jax.Array:
     """Give the turn over `LEVER` of radius, rad, and the polar angle, rad, of pairs [pair, 2].
 
     Both stay along a helix from the beam line that is much wider than the detector.

@@ -5,6 +5,10 @@ interaction network says of its edges; tracks are made of the triplets of edges 
 holds for true (`triplets`). `fit` trains all stages. `find` does all of it, one event after the
 other, and an event without hits, or one that is larger than any shape, has no tracks and is
 counted, where the others go on.
+
+>>> empty = hits.Event({k: np.zeros(0) for k in ("x", "y", "z", "module")}, {}, data.NO_EDGES)
+>>> find(Finder(*[None] * 4, Settings()), [empty])[0].pairs.shape
+(0, 2)
 """
 
 from collections.abc import Sequence
