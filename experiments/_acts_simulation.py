@@ -6,6 +6,7 @@ the defaults of ACTS' own example the filter found 90 % between 2 and 2.5 instea
 
 import json
 from pathlib import Path
+from typing import Any
 
 PIXELS = (7, 8, 9)
 RESOLUTION = 0.0144, 0.0162
@@ -29,7 +30,6 @@ def simulate(out: Path, n_events: int, seed: int) -> None:
     """Follow the particles, smear the hits, and find tracks."""
     import acts  # type: ignore[import-not-found]
     from acts import UnitConstants as u
-    from acts.examples import reconstruction as found
     from acts.examples import simulation
 
     digitisation, selection = configurations(out)
@@ -50,6 +50,16 @@ def simulate(out: Path, n_events: int, seed: int) -> None:
         s, geometry, field, rnd, inputParticles="particles_generated", outputDirCsv=out
     )
     simulation.addDigitization(s, geometry, field, digitisation, outputDirCsv=out, rnd=rnd)
+    find(s, geometry, field, selection, out)
+    s.run()
+
+
+def find(s: Any, geometry: Any, field: Any, selection: Path, out: Path) -> None:
+    """Add the search for seeds and tracks to a sequence, and what is written of it."""
+    import acts  # type: ignore[import-not-found]
+    from acts import UnitConstants as u
+    from acts.examples import reconstruction as found
+
     s.addWhiteboardAlias("particles_selected", "particles_simulated")
     found.addSeeding(
         s,
@@ -101,4 +111,3 @@ def simulate(out: Path, n_events: int, seed: int) -> None:
             ptMin=0.5 * u.GeV,
         )
     )
-    s.run()

@@ -86,10 +86,10 @@ def main(config: Config) -> dict[str, Any]:
         resume=config.resume,
     )
     results: dict[str, Any] = {"training_seconds": time.monotonic() - began}
-    rest = sample[config.n_train :], classical[config.n_train :]
-    results |= {"validation": measure(config, run, found, *rest)}
-    results |= {"n_train": config.n_train, "n_skipped": n_skipped}
-    return runs.finish(run, {**results, "seconds": time.monotonic() - began})
+    rest = slice(config.n_train, None)
+    results |= {"validation": measure(config, run, found, sample[rest], classical[rest])}
+    results |= {"n_skipped": n_skipped, "seconds": time.monotonic() - began}
+    return runs.finish(run, results)
 
 
 def events(config: Config) -> tuple[list[hits.Event], list[np.ndarray], int]:
@@ -134,10 +134,9 @@ def measure(
     results: dict[str, Any] = report.targets(
         run.path / "plots", kept, sample, wanted, sample="validation"
     )
-    truth, edges = [labelled(x, config) for x in sample], [one.edges for one in answers]
-    odds = [one.odds for one in answers]
-    results["ours"] |= report.edges(edges, odds, truth, cut=config.tracker.cut)
-    results["ours"]["n_problems"] = sum(one.problem != "" for one in answers)
+    truth, odds = [labelled(x, config) for x in sample], [one.odds for one in answers]
+    edges = report.edges([x.edges for x in answers], odds, truth, cut=config.tracker.cut)
+    results["ours"] |= edges | {"n_problems": sum(one.problem != "" for one in answers)}
     return results
 
 
