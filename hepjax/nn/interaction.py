@@ -24,6 +24,8 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 
+from hepjax.nn import mlp
+
 
 class Links(NamedTuple):
     """Which nodes an edge joins, and the order of edges by sender, where it is known.
@@ -62,7 +64,9 @@ class Interaction(linen.Module):
         width, n = edges.shape[-1], nodes.shape[0]
 
         def dense(name: str, use_bias: bool = True) -> linen.Dense:
-            return linen.Dense(width, use_bias=use_bias, dtype=self.dtype, name=name)
+            return linen.Dense(
+                width, use_bias=use_bias, dtype=self.dtype, dot_general=mlp.dot, name=name
+            )
 
         def rest(x: jax.Array, name: str) -> jax.Array:
             for k in range(self.n_hidden):
@@ -70,7 +74,10 @@ class Interaction(linen.Module):
             return linen.LayerNorm(dtype=self.dtype, name=f"{name}_norm")(x)
 
         sent, received = dense("sender", False)(nodes), dense("receiver", False)(nodes)
-        change = dense("edge")(edges) + sent[links.senders] + received[links.receivers]
+        change = dense("edge")(edges) + sent.at[links.senders].get(mode="promise_in_bounds")
+        change += received.at[links.receivers].get(
+            mode="promise_in_bounds", indices_are_sorted=self.is_sorted
+        )
         edges = edges + rest(change, "edge_rest")
         into = total(edges, links.receivers, n, is_sorted=self.is_sorted)
         if links.by_sender is None:

@@ -49,6 +49,11 @@ def _matmul_backward(saved: tuple, gradient: jax.Array) -> tuple[jax.Array, jax.
 matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
+def dot(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """Multiply as `matmul`, in the place of a layer's `dot_general`."""
+    return matmul(x, kernel)
+
+
 def dropout(
     x: jax.Array, rate: float, key: jax.Array, shape: tuple[int, ...] | None = None
 ) -> jax.Array:
