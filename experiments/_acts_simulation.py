@@ -1,7 +1,8 @@
 """What ACTS does for `_acts`: particles through the detector, hits smeared, seeds and tracks.
 
-It runs in the environment of ACTS. Seeds may have pseudorapidities up to 4 and skip a layer: with
-the defaults of ACTS' own example the filter found 90 % between 2 and 2.5 instead of 99 %.
+It runs in the environment of ACTS. Seeds may have pseudorapidities up to 4 and span 300 mm of
+radius, so that they may skip a layer: with the 60 mm of ACTS' own example the filter found 90 %
+between 2 and 2.5, with 300 mm 99 % (145 particles in 10 events).
 """
 
 import json

@@ -38,12 +38,12 @@ def test_the_loss_does_not_depend_on_the_packing(velo_graphs, network):
 
 def test_training_learns_and_goes_on(velo_graphs, network, tmp_path):
     """Validation falls, and a training that is done is read back as it was."""
-    plan = training.Plan(n_epochs=4, learning_rate=1e-2)
+    plan = training.Plan(n_epochs=6, learning_rate=1e-2)
     parts = velo_graphs[:8], velo_graphs[8:10]
     run = runs.create(tmp_path / "whole", {})
     whole = training.fit(run, network, *parts, plan, seed=1)
     losses = [line["loss"] for line in runs.read(run) if line["split"] == "validation"]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     again = training.fit(run, network, *parts, plan, seed=1, resume=True)
     jax.tree.map(np.testing.assert_array_equal, whole, again)
 
