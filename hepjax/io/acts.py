@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepjax.io import columns, hits, trees
+from hepjax.io import columns, hits
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -60,16 +60,12 @@ def read_event(path: str | os.PathLike[str]) -> Event:
     return event
 
 
-def read(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, skip_bad: bool = False
-) -> tuple[list[Event], tuple[Skipped, ...]]:
+def read(files: hits.Files, *, skip_bad: bool = False) -> tuple[list[Event], tuple[Skipped, ...]]:
     """Read the events of folders or files of measurements.
 
-    skip_bad: leave out bad ones, with a RuntimeWarning, and return them with the reasons. Raises
-    BadFile at the first bad one without it, and where none is good.
+    skip_bad and what is raised: see `hits.read`.
     """
-    found, skipped = trees.each_file(hits.expand(files, ENDINGS), read_event, skip_bad=skip_bad)
-    return [event for _, event in found], skipped
+    return hits.read(files, read_event, ENDINGS, skip_bad=skip_bad)
 
 
 def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
@@ -89,7 +85,7 @@ def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
         if word
     ]
     pairs = np.array(listed, np.int64).reshape(-1, 2)
-    return np.stack([_rows(os.fspath(path), pairs[:, 0], hit_id), pairs[:, 1]], -1)
+    return np.stack([columns.rows(os.fspath(path), pairs[:, 0], hit_id), pairs[:, 1]], -1)
 
 
 def tracks_beside(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
@@ -110,14 +106,10 @@ def _table(start: str, what: str, names: Sequence[str]) -> dict[str, np.ndarray]
 
 def _particles(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     p3 = np.stack([table[k] for k in ("px", "py", "pz")], -1)
-    pt, p = np.hypot(p3[:, 0], p3[:, 1]), np.linalg.norm(p3, axis=-1)
     return {
-        "key": np.arange(len(p)),
+        "key": np.arange(len(p3)),
         "pid": table["particle_type"],
-        "p": p,
-        "pt": pt,
-        "eta": np.arcsinh(p3[:, 2] / np.maximum(pt, 1e-9)),
-        "phi": np.arctan2(p3[:, 1], p3[:, 0]),
+        **hits.kinematics(p3),
         "charge": table["q"],
         **{k: table[k] for k in ("vx", "vy", "vz")},
     }
@@ -139,18 +131,7 @@ def _truth(start: str, hit_id: np.ndarray, particles: dict[str, np.ndarray]) -> 
     wanted = number.reshape(-1)[:n][of["hit_id"]]
     known = number.reshape(-1)[n:]
     there = np.isin(wanted, known)  # hits of particles that were not kept have no particle
-    hit = _rows(f"{start}: measurement-simhit-map", of["measurement_id"][there], hit_id)
+    hit = columns.rows(f"{start}: measurement-simhit-map", of["measurement_id"][there], hit_id)
     order = np.argsort(known)
     particle = order[np.searchsorted(known[order], wanted[there])]
     return np.unique(np.stack([particle, hit], -1), axis=0)[:, ::-1]
-
-
-def _rows(source: str, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Find the rows of ids among known ones."""
-    order = np.argsort(known)
-    place = np.searchsorted(known[order], ids)
-    row = order[np.minimum(place, max(len(known) - 1, 0))] if len(known) else ids * 0
-    bad = np.flatnonzero(known[row] != ids) if len(known) else np.arange(len(ids))
-    if len(bad):
-        raise BadFile(f"{source}: measurement {ids[bad[0]]} is not there ({len(bad)} such)")
-    return row

@@ -54,3 +54,19 @@ def read(
     except ValueError as error:
         raise BadFile(f"{path}: {error}") from error
     return {name: rows[name] for name in chosen}
+
+
+def rows(source: str, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Find the rows of ids among known ones, each of which is there once.
+
+    Raises BadFile that begins with source and names the first id that is not known.
+    """
+    order = np.argsort(known)
+    place = np.searchsorted(known, ids, sorter=order)
+    row = order[np.minimum(place, len(known) - 1)] if len(known) else np.zeros(len(ids), int)
+    bad = np.flatnonzero(known[row] != ids) if len(known) else np.arange(len(ids))
+    if len(bad):
+        raise BadFile(
+            f"{source}: row {bad[0]} names {ids[bad[0]]}, which is not there ({len(bad)} such rows)"
+        )
+    return row

@@ -3,7 +3,8 @@
 `Event` is what every reader of hits returns and what a tracker works on: one array a quantity, in
 mm and GeV, and the truth as pairs (hit, particle), since two particles may share a hit and noise
 has none. `validate` looks at every number that a tracker will see and names the first that cannot
-be right; `expand` lists the files that a user typed. Readers: `io.velo`, `io.trackml`.
+be right; `expand` lists the files that a user typed, `read` reads them. Readers: `io.velo`,
+`io.trackml`, `io.acts`.
 
 >>> event = Event({"x": np.zeros(2), "y": np.ones(2), "z": np.arange(2.0),
 ...                  "module": np.array([0, 3])}, {}, np.zeros((0, 2), np.int64))
@@ -13,13 +14,17 @@ be right; `expand` lists the files that a user typed. Readers: `io.velo`, `io.tr
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from hepjax.io.trees import BadFile
+from hepjax.io import trees
+from hepjax.io.trees import BadFile, Skipped
+
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A file, a folder, or a list of those."""
 
 POSITION = ("x", "y", "z")
 
@@ -45,6 +50,17 @@ def n_hits(event: Event) -> int:
 def n_particles(event: Event) -> int:
     """Count the particles, 0 where no truth is known."""
     return len(next(iter(event.particles.values()), ()))
+
+
+def kinematics(momentum: np.ndarray) -> dict[str, np.ndarray]:
+    """Give p, pt [GeV], eta and phi [particle] of momenta [particle, 3], GeV."""
+    pt = np.hypot(momentum[:, 0], momentum[:, 1])
+    return {
+        "p": np.linalg.norm(momentum, axis=-1),
+        "pt": pt,
+        "eta": np.arcsinh(momentum[:, 2] / np.maximum(pt, 1e-9)),
+        "phi": np.arctan2(momentum[:, 1], momentum[:, 0]),
+    }
 
 
 def validate(event: Event, *, source: str = "event") -> None:
@@ -99,9 +115,7 @@ def _validate_truth(event: Event, source: str) -> None:
         )
 
 
-def expand(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], endings: Sequence[str]
-) -> list[Path]:
+def expand(files: Files, endings: Sequence[str]) -> list[Path]:
     """List the files that a path, a folder or a list of those stands for.
 
     A folder stands for its files of these endings, by the numbers in their names (event_2 comes
@@ -119,6 +133,18 @@ def expand(
     if not paths:
         raise ValueError("files: an empty list, expected at least 1 file")
     return paths
+
+
+def read(
+    files: Files, read_event: Callable[[Path], Event], endings: Sequence[str], *, skip_bad: bool
+) -> tuple[list[Event], tuple[Skipped, ...]]:
+    """Read the events of files or folders by what reads one of them.
+
+    skip_bad: leave out bad ones, with a RuntimeWarning, and return them with the reasons. Raises
+    BadFile at the first bad one without it, and where none is good.
+    """
+    found, skipped = trees.each_file(expand(files, endings), read_event, skip_bad=skip_bad)
+    return [event for _, event in found], skipped
 
 
 def _by_number(path: Path) -> tuple[list[int], str]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hepjax.io import columns, hits, trees
+from hepjax.io import columns, hits
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -54,7 +54,7 @@ def read_event(path: str | os.PathLike[str]) -> Event:
     found |= {"volume": table["volume_id"], "layer": table["layer_id"], "hit_id": table["hit_id"]}
     cells = _optional(start, "cells", ("hit_id", "value"))
     if cells is not None:
-        index = _index(start, "cells", cells["hit_id"], table["hit_id"])
+        index = columns.rows(f"{start}: cells", cells["hit_id"], table["hit_id"])
         found["n_cells"] = np.bincount(index, minlength=len(module))
         found["charge"] = np.bincount(index, cells["value"], len(module))
     truth = _optional(start, "truth", TRUTH)
@@ -66,55 +66,33 @@ def read_event(path: str | os.PathLike[str]) -> Event:
     return event
 
 
-def read(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, skip_bad: bool = False
-) -> tuple[list[Event], tuple[Skipped, ...]]:
+def read(files: hits.Files, *, skip_bad: bool = False) -> tuple[list[Event], tuple[Skipped, ...]]:
     """Read the events of folders or hits files.
 
-    skip_bad: leave out bad ones, with a RuntimeWarning, and return them with the reasons. Raises
-    BadFile at the first bad one without it, and where none is good.
+    skip_bad and what is raised: see `hits.read`.
     """
-    found, skipped = trees.each_file(hits.expand(files, ENDINGS), read_event, skip_bad=skip_bad)
-    return [event for _, event in found], skipped
+    return hits.read(files, read_event, ENDINGS, skip_bad=skip_bad)
 
 
 def _with_truth(start: str, found: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> Event:
     """Join hits, truth and particles into an event."""
     particles = _required(start, "particles", PARTICLES)
-    hit = _index(start, "truth", truth["hit_id"], found["hit_id"])
+    hit = columns.rows(f"{start}: truth", truth["hit_id"], found["hit_id"])
     for name in ("weight", "tx", "ty", "tz"):
         found[name] = np.zeros(len(found["x"]))
         found[name][hit] = truth[name]
     real = truth["particle_id"] != 0
-    particle = _index(start, "truth", truth["particle_id"][real], particles["particle_id"])
+    particle = columns.rows(f"{start}: truth", truth["particle_id"][real], particles["particle_id"])
     pairs = np.stack([hit[real], particle], -1)
     p3 = np.stack([particles[k] for k in ("px", "py", "pz")], -1)
-    pt, p = np.hypot(p3[:, 0], p3[:, 1]), np.linalg.norm(p3, axis=-1)
-    columns = {
+    listed = {
         "key": particles["particle_id"],
-        "pid": particles.get("particle_type", np.zeros(len(p), np.int64)),
-        "p": p,
-        "pt": pt,
-        "eta": np.arcsinh(p3[:, 2] / np.maximum(pt, 1e-9)),
-        "phi": np.arctan2(p3[:, 1], p3[:, 0]),
+        "pid": particles.get("particle_type", np.zeros(len(p3), np.int64)),
+        **hits.kinematics(p3),
         "charge": particles["q"],
         **{k: particles[k] for k in ("vx", "vy", "vz")},
     }
-    return Event(found, columns, pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))])
-
-
-def _index(start: str, what: str, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Find the rows of ids among known ones."""
-    order = np.argsort(known)
-    place = np.searchsorted(known, ids, sorter=order)
-    row = order[np.minimum(place, len(known) - 1)] if len(known) else np.zeros(len(ids), int)
-    bad = np.flatnonzero(known[row] != ids) if len(known) else np.arange(len(ids))
-    if len(bad):
-        raise BadFile(
-            f"{start}: {what}: row {bad[0]} names {ids[bad[0]]}, which is not there "
-            f"({len(bad)} such rows)"
-        )
-    return row
+    return Event(found, listed, pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))])
 
 
 def _required(start: str, what: str, columns: Sequence[str]) -> dict[str, np.ndarray]:

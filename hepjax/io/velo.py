@@ -17,13 +17,13 @@ event at hand and `to_json` the way back.
 import gzip
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepjax.io import hits, trees
+from hepjax.io import hits
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -65,16 +65,12 @@ def read_event(path: str | os.PathLike[str]) -> Event:
     return from_json(content, source=str(path))
 
 
-def read(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, skip_bad: bool = False
-) -> tuple[list[Event], tuple[Skipped, ...]]:
+def read(files: hits.Files, *, skip_bad: bool = False) -> tuple[list[Event], tuple[Skipped, ...]]:
     """Read the events of files or folders, one a file, by the numbers in their names.
 
-    skip_bad: leave out files that cannot be used, with a RuntimeWarning, and return them with the
-    reasons. Raises BadFile at the first bad file without it, and where no file is good.
+    skip_bad and what is raised: see `hits.read`.
     """
-    found, skipped = trees.each_file(hits.expand(files, ENDINGS), read_event, skip_bad=skip_bad)
-    return [event for _, event in found], skipped
+    return hits.read(files, read_event, ENDINGS, skip_bad=skip_bad)
 
 
 def from_json(content: Mapping[str, Any], *, source: str = "event") -> Event:

@@ -65,7 +65,7 @@ def test_tracks_name_measurements(start):
     assert acts.read_tracks(path, hit_id).tolist() == [[0, 0], [2, 0], [1, 1]]
     beside = acts.tracks_beside(f"{start}-measurements.csv", hit_id)
     np.testing.assert_array_equal(beside, acts.read_tracks(path, hit_id))
-    with pytest.raises(BadFile, match="measurement 2 is not there"):
+    with pytest.raises(BadFile, match=r"tracks\.csv: row 0 names 2, which is not there"):
         acts.read_tracks(path, hit_id[1:])
     with open(path, "w") as file:
         file.write("track_id\n5\n")
@@ -81,7 +81,11 @@ def test_no_tracks_beside(start):
     ("what", "text", "problem"),
     [
         ("measurement-simhit-map", "measurement_id,hit_id\n0,9\n", "row 0 names hit 9"),
-        ("measurement-simhit-map", "measurement_id,hit_id\n8,0\n", "measurement 8 is not there"),
+        (
+            "measurement-simhit-map",
+            "measurement_id,hit_id\n8,0\n",
+            "row 0 names 8, which is not",
+        ),
         ("hits", f"{CODE}\n1,0,4,0\n", "event000000007-hits.csv: "),
     ],
 )

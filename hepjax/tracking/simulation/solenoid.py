@@ -307,18 +307,13 @@ def _particles(rng: np.random.Generator, beam: Beam) -> tuple[Tracks, np.ndarray
 
 def _columns(tracks: Tracks, kind: np.ndarray, is_primary: np.ndarray) -> dict[str, np.ndarray]:
     """Describe particles as `io.trackml` does."""
-    p3, origin = np.asarray(tracks.momentum), np.asarray(tracks.origin)
-    pt, p = np.hypot(p3[:, 0], p3[:, 1]), np.linalg.norm(p3, axis=-1)
     charge = np.asarray(tracks.charge).astype(int)
     sign = np.where(kind == "electron", -charge, charge)
     return {
         "key": 1 + np.arange(len(kind)),
         "pid": sign * np.vectorize(PID.get, otypes=[int])(kind),
-        "p": p,
-        "pt": pt,
-        "eta": np.arcsinh(p3[:, 2] / pt),
-        "phi": np.arctan2(p3[:, 1], p3[:, 0]),
+        **hits.kinematics(np.asarray(tracks.momentum)),
         "charge": charge,
-        **dict(zip(("vx", "vy", "vz"), origin.T)),
+        **dict(zip(("vx", "vy", "vz"), np.asarray(tracks.origin).T)),
         "is_primary": is_primary,
     }
