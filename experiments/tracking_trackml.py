@@ -35,11 +35,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import _acts
 
 EDGES = edge_filter.Settings(scorers.Settings(n_steps=2000), n_edges=6500)
-DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, width=32, plan=training.Plan(10))
-QUICK = finder.Settings(
-    EDGES._replace(network=scorers.Settings(n_steps=500)), 15, 5, plan=training.Plan(6)
-)
-FULL = finder.Settings(EDGES._replace(n_edges=40_000), 150, 40, 128, 8, training.Plan(40))
+FEW = EDGES._replace(network=scorers.Settings(n_steps=500))
+LARGE = training.Plan(20, max_edges=131_072)
+DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, width=32, plan=training.Plan(6))
+QUICK = DEFAULT._replace(filter=FEW, n_filter=15, n_tuning=5)
+FULL = finder.Settings(EDGES._replace(n_edges=40_000), width=128, n_rounds=8, plan=LARGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def events(config: Config) -> tuple[list[hits.Event], list[np.ndarray], int]:
     read, skipped = trees.each_file(paths, reader.read_event, skip_bad=True)
     sample = [pixels(event) for _, event in read]
     classical = [acts.tracks_beside(path, x.hits["hit_id"]) for (path, _), x in zip(read, sample)]
-    return sample, classical if config.acts else [], len(skipped)
+    return sample, classical if any(map(len, classical)) else [], len(skipped)
 
 
 def labelled(event: hits.Event, config: Config) -> data.Labelled:
@@ -135,7 +135,7 @@ def measure(
         run.path / "plots", kept, sample, wanted, sample="validation"
     )
     truth, odds = [labelled(x, config) for x in sample], [one.odds for one in answers]
-    edges = report.edges([x.edges for x in answers], odds, truth, cut=config.tracker.cut)
+    edges = report.edges([x.edges for x in answers], odds, truth, cut=tracker.cut)
     results["ours"] |= edges | {"n_problems": sum(one.problem != "" for one in answers)}
     return results
 

@@ -33,8 +33,8 @@ import _velopix
 
 DEFAULT = finder.Settings()
 FEW = edge_filter.Settings(scorers.Settings(n_steps=600))
-QUICK = finder.Settings(FEW, n_filter=20, n_tuning=10, plan=training.Plan(4))
-FULL = finder.Settings(n_filter=400, width=128, n_rounds=8, plan=training.Plan(60))
+QUICK = finder.Settings(FEW, n_filter=20, n_tuning=10, plan=training.Plan(3))
+FULL = finder.Settings(n_filter=400, width=128, n_rounds=8, plan=training.Plan(30))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def measure(
     true = [data.Labelled(event, data.true_edges(event)) for event in events]
     edges = [one.edges for one in answers], [one.odds for one in answers]
     results: dict[str, Any] = report.velo(run.path / "plots" / name, found, events, sample=name)
-    results["ours"] |= report.edges(*edges, true, cut=config.tracker.cut)
+    results["ours"] |= report.edges(*edges, true, cut=tracker.cut)
     results["ours"]["n_problems"] = sum(one.problem != "" for one in answers)
     results["triplet_trie"]["n_problems"] = n_failed
     return {**results, "n_skipped": len(skipped)}

@@ -113,3 +113,13 @@ def features(event: hits.Event) -> np.ndarray:
     r = np.hypot(x, y) + 1e-6
     listed = [x / 30, y / 30, z / 300, np.log(r / 10), x / r, y / r]
     return np.stack(listed, -1).astype(np.float32)
+
+
+HALF_TURN = np.array([-1, -1, 1, 1, -1, -1], np.float32)
+
+
+def half_turn(features: np.ndarray) -> np.ndarray:
+    """Turn the features of hits [hit, 6] by half a turn about the beam, which detectors of two
+    equal halves do not notice.
+    """
+    return features * HALF_TURN

@@ -146,12 +146,16 @@ def _cylindrical(position: jax.Array) -> tuple[jax.Array, ...]:
 PIXEL_SHAPES = tuple(
     Shape(n_hits, width, n_pairs * CHUNK, n_pairs * CHUNK, n_left * CHUNK)
     for n_hits, width, n_pairs, n_left in (
-        (4096, 32, 10, 4),
-        (6144, 48, 20, 8),
-        (9216, 64, 40, 12),
-        (14_336, 96, 90, 24),
+        (4096, 32, 5, 3),
+        (6144, 48, 10, 5),
+        (9216, 64, 22, 10),
+        (14_336, 96, 52, 20),
+        (24_576, 128, 150, 50),
+        (49_152, 224, 600, 150),
+        (98_304, 400, 2400, 500),
     )
 )
+"""0.0016 pairs in the window for each pair of hits, up to 200 collisions."""
 
 PIXELS = Detector(
     N_LAYERS * N_SECTORS,

@@ -7,7 +7,7 @@ other, and an event without hits, or one that is larger than any shape, has no t
 counted, where the others go on.
 
 >>> empty = hits.Event({k: np.zeros(0) for k in ("x", "y", "z", "module")}, {}, data.NO_EDGES)
->>> find(Finder(*[None] * 4, Settings()), [empty])[0].pairs.shape
+>>> find(Finder(*[None] * 4, 0.0, Settings()), [empty])[0].pairs.shape
 (0, 2)
 """
 
@@ -36,6 +36,8 @@ BUDGETS = (
     graphs.Budget(2048, 12_288),
     graphs.Budget(4608, 32_768),
     graphs.Budget(9728, 131_072),
+    graphs.Budget(24_832, 262_144),
+    graphs.Budget(98_816, 1_048_576),
 )
 """Shapes of a graph of one event."""
 
@@ -44,9 +46,9 @@ class Settings(NamedTuple):
     """How a finder is trained.
 
     filter: the choice of edges; n_filter: events it is learned from, the first; n_tuning: events
-    that tell which step of the network is best, the last; width, n_rounds: of the network; plan: of
-    its training; cut: on the logarithm of odds of edges, where they are to be used alone; judge:
-    how triplets are judged.
+    that tell which step of the network is best and where the cut on edges is even, the last; width,
+    n_rounds: of the network; plan: of its training, which sees each event turned by half a turn
+    too; judge: how triplets are judged.
     """
 
     filter: edge_filter.Settings = edge_filter.DEFAULT
@@ -54,22 +56,22 @@ class Settings(NamedTuple):
     n_tuning: int = 40
     width: int = 48
     n_rounds: int = 6
-    plan: training.Plan = training.Plan(12)
-    cut: float = -0.6
+    plan: training.Plan = training.Plan(8)
     judge: triplets.Settings = triplets.Settings()
 
 
 class Finder(NamedTuple):
     """All that finds tracks.
 
-    chosen: the filter of edges; network, variables: score them; judge: of triplets; settings: with
-    the cuts; detector: what is known of it.
+    chosen: the filter of edges; network, variables: score them; judge: of triplets; cut: on
+    the logarithm of odds of edges, where they are used alone; settings; detector.
     """
 
     chosen: edge_filter.Filter
     network: model.Model
     variables: Any
     judge: scorers.Scorer
+    cut: float
     settings: Settings
     detector: Detector = detectors.VELO
 
@@ -161,19 +163,32 @@ def fit(
             advance(1)
     network = model.from_linen(InteractionNetwork(settings.width, settings.n_rounds))
     first = len(made) - settings.n_tuning
+    turned = [one._replace(nodes=data.half_turn(one.nodes)) for one in made[:first]]
     variables = training.fit(
-        run, network, made[:first], made[first:], settings.plan, seed=seed, resume=resume
+        run, network, made[:first] + turned, made[first:], settings.plan, seed=seed, resume=resume
     )
-    seen = slice(max(first - settings.judge.n_events, 0), first)
+    seen = slice(max(first - settings.judge.n_events, 0), None)
     known = []
     with runs.progress(len(made[seen]), "triplets") as advance:
         for one, labelled in zip(sample[seen], made[seen]):
             bare = labelled._replace(edges=labelled.edges["features"])
             known.append((one, edges_of(network, variables, one.event, bare, detector)))
             advance(1)
-    judge = triplets.fit(known, settings.judge, seed=seed)
+    judge = triplets.fit(known[: -settings.n_tuning], settings.judge, seed=seed)
     scorers.save(run.path / "triplets.msgpack", judge)
-    return Finder(chosen, network, variables, judge, settings, detector)
+    cut = even_cut(known[-settings.n_tuning :])
+    return Finder(chosen, network, variables, judge, cut, settings, detector)
+
+
+def even_cut(sample: Sequence[tuple[data.Labelled, triplets.Edges]]) -> float:
+    """Find the cut on the odds of edges that lets through as many wrong ones as it loses true ones,
+    those that the graph lacks among them: efficiency and purity are equal.
+    """
+    odds = np.concatenate([edges.odds for _, edges in sample])
+    counts = np.concatenate([~data.labels(x.ends, one.ignored) for one, x in sample])
+    falling = np.sort(odds[counts])[::-1]
+    n_true = sum(len(one.true) for one, _ in sample)
+    return float(falling[min(n_true, len(falling)) - 1]) if len(falling) else 0.0
 
 
 def find(finder: Finder, events: Sequence[hits.Event]) -> list[Found]:

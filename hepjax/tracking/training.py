@@ -8,6 +8,7 @@ learning rate, and keeps the step that is best on validation.
 0.003
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,6 +72,17 @@ def objective(network: model.Model) -> train.Loss:
     )
 
 
+def _small(name: str, some: Sequence[graphs.Graph], max_edges: int) -> list[graphs.Graph]:
+    """Leave out graphs that are too large to learn from, and say so."""
+    kept = [graph for graph in some if int(graph.n_edge.sum()) <= max_edges]
+    if not kept:
+        raise ValueError(f"{name}: none of {len(some)} graphs has at most {max_edges} edges")
+    if len(kept) < len(some):
+        text = f"{name}: {len(some) - len(kept)} of {len(some)} graphs have more than {max_edges}"
+        warnings.warn(f"{text} edges and are left out of the training", RuntimeWarning, 3)
+    return kept
+
+
 def fit(
     run: runs.Run,
     network: model.Model,
@@ -89,8 +101,8 @@ def fit(
     largest of the sample each; resume: go on from the latest checkpoint.
     """
     sample, validation = (
-        [graph for graph in some if int(graph.n_edge.sum()) <= plan.max_edges]
-        for some in (sample, validation)
+        _small(name, some, plan.max_edges)
+        for name, some in (("sample", sample), ("validation", validation))
     )
     budget = graphs.budget_of([*sample, *validation])
     served = graphs.serve(sample, budget, n_shards=n_shards, seed=seed)

@@ -44,3 +44,13 @@ def test_bad_files_are_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(BadFile, match=r"bad\.csv: (columns a missing|cannot be read)"):
         columns.read(path, ("a",))
+
+
+def test_rows_of_ids():
+    known = np.array([9, 2, 9007199254740993])
+    assert columns.rows("a", np.array([2, 9007199254740993, 2]), known).tolist() == [1, 2, 1]
+    assert columns.rows("a", known[:0], known[:0]).shape == (0,)
+    with pytest.raises(BadFile, match=r"a\.csv: row 1 names 3, which is not there \(1 such"):
+        columns.rows("a.csv", np.array([2, 3]), known)
+    with pytest.raises(BadFile, match="row 0 names 2"):
+        columns.rows("a", np.array([2, 3]), known[:0])

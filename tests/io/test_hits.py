@@ -49,3 +49,12 @@ def test_expand_orders_by_number(tmp_path):
         hits.expand(tmp_path, (".root",))
     with pytest.raises(ValueError, match="empty list"):
         hits.expand([], (".root",))
+
+
+def test_kinematics_of_momenta():
+    found = hits.kinematics(np.array([[3.0, 4, 0], [0, -2, 2], [0, 0, -1]]))
+    np.testing.assert_allclose(found["pt"], [5, 2, 0])
+    np.testing.assert_allclose(found["p"], [5, np.sqrt(8), 1])
+    np.testing.assert_allclose(found["eta"][:2], [0, np.arcsinh(1)])
+    assert np.isfinite(found["eta"]).all()
+    np.testing.assert_allclose(found["phi"][:2], [np.arctan2(4, 3), -np.pi / 2])

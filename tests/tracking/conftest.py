@@ -65,4 +65,4 @@ def velo_finder(velo_events, velo_filter, velo_graphs, tmp_path_factory):
         known.append((data.Labelled(event, data.true_edges(event)), edges))
     how = triplets.Settings(network=scorers.Settings(16, 2048, 1e-2, 200))
     settings = finder.Settings(judge=how)
-    return finder.Finder(velo_filter, network, variables, triplets.fit(known, how), settings)
+    return finder.Finder(velo_filter, network, variables, triplets.fit(known, how), 0.0, settings)

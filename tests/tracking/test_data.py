@@ -94,3 +94,10 @@ def test_targets_need_three_layers_and_momentum():
     )
     one.particles["pt"] = np.array([2.0, 2.0, 0.4])
     assert data.targets(one, one.hits["module"], min_pt=1.0).tolist() == [True, False, False]
+
+
+def test_half_a_turn_is_that_of_the_event(pixel_sample):
+    event = pixel_sample[0].event
+    turned = event._replace(hits={**event.hits, "x": -event.hits["x"], "y": -event.hits["y"]})
+    expected = data.features(turned)
+    np.testing.assert_allclose(data.half_turn(data.features(event)), expected, rtol=1e-6)

@@ -5,7 +5,18 @@ import pytest
 
 from hepjax import runs
 from hepjax.io import hits
-from hepjax.tracking import data, finder, metrics
+from hepjax.tracking import (
+    data,
+    detectors,
+    edge_filter,
+    finder,
+    metrics,
+    module_map,
+    report,
+    scorers,
+    training,
+    triplets,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +119,49 @@ def test_too_few_events_to_learn_from(velo_events, tmp_path):
     run = runs.create(tmp_path / "run", {})
     with pytest.raises(ValueError, match="sample: 3 events, expected 41 or more"):
         finder.fit(run, sample, finder.Settings(n_filter=2))
+
+
+def test_an_even_cut_has_equal_efficiency_and_purity(velo_events):
+    """Odds at random, some true edges that the graph lacks, some edges that do not count."""
+    rng = np.random.default_rng(0)
+    sample = []
+    for event in velo_events[:3]:
+        true = data.true_edges(event)
+        wrong = np.stack([true[:, 0], rng.permutation(true[:, 1])], -1)
+        wrong = wrong[~data.labels(wrong, true)]
+        ends = np.concatenate([true[20:], wrong])
+        odds = rng.normal(size=len(ends)) + 2 * (np.arange(len(ends)) < len(true) - 20)
+        labelled = data.Labelled(event, true, wrong[:50])
+        sample.append((labelled, triplets.Edges(ends, odds, odds[:, None], np.zeros_like(ends))))
+    cut = finder.even_cut(sample)
+    pairs, odds = ([getattr(edges, k) for _, edges in sample] for k in ("ends", "odds"))
+    found = report.edges(pairs, odds, [one for one, _ in sample], cut=cut)
+    assert found["edge_efficiency"] == pytest.approx(found["edge_purity"], abs=2e-3)
+    assert 0.5 < found["edge_efficiency"] < 0.98
+    assert finder.even_cut([(sample[0][0], triplets.Edges(*(x[:0] for x in sample[0][1])))]) == 0
+
+
+def test_all_stages_in_pixels(pixel_sample, tmp_path):
+    """From hits in a solenoid to tracks, with a map that is learned; all kept in the run."""
+    small = scorers.Settings(16, 2048, 1e-2, 80)
+    settings = finder.Settings(
+        edge_filter.Settings(small, n_edges=1200),
+        n_filter=5,
+        n_tuning=1,
+        width=8,
+        n_rounds=2,
+        plan=training.Plan(8, learning_rate=1e-2),
+        judge=triplets.Settings(cut=-1.0, network=small),
+    )
+    run = runs.create(tmp_path / "run", {})
+    found = finder.fit(run, pixel_sample[:7], settings, detector=detectors.PIXELS)
+    one = pixel_sample[7]
+    answer = finder.find(found, [one.event])[0]
+    matched = metrics.match(answer.pairs, one.event.truth, style="double_majority")
+    layer = detectors.PIXELS.layers(one.event)
+    wanted = data.targets(one.event, layer, min_pt=1.0)[: len(matched.is_found)]
+    assert matched.is_found[wanted].mean() > 0.4
+    assert (matched.particle_of >= 0).mean() > 0.5
+    links = edge_filter.load(run.path / "filter.msgpack").links
+    assert module_map.coverage(links, detectors.PIXELS.cells(one.event), one.true) > 0.95
+    assert len(scorers.load(run.path / "triplets.msgpack")[0]) == 1

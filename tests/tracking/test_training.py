@@ -74,3 +74,17 @@ def test_edges_that_do_not_count_have_no_part_in_the_loss(velo_events, velo_grap
         packed = jax.tree.map(lambda x: x[None], packed)
         found.append(training._means(network, variables, packed)["cross_entropy"])
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_graphs_that_are_too_large_are_left_out_and_said(velo_graphs, network, tmp_path):
+    """One graph above the limit; then none below it."""
+    n_edges = sorted(len(graph.senders) for graph in velo_graphs[:4])
+    run = runs.create(tmp_path / "run", {})
+    plan = training.Plan(n_epochs=1, max_edges=n_edges[-2])
+    small = min(velo_graphs, key=lambda graph: len(graph.senders))
+    text = "sample: 1 of 4 graphs have more than"
+    with pytest.warns(RuntimeWarning, match=text):
+        training.fit(run, network, velo_graphs[:4], [small], plan, seed=0)
+    none = plan._replace(max_edges=10)
+    with pytest.raises(ValueError, match="sample: none of 4 graphs has at most 10 edges"):
+        training.fit(run, network, velo_graphs[:4], [small], none, seed=0)
