@@ -24,7 +24,8 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import hits, velo
-from hepjax.tracking import data, edge_filter, finder, hopfield, report, scorers, training
+from hepjax.tracking import data, edge_filter, finder, report, scorers, training
+from hepjax.tracking.baselines import hopfield
 from hepjax.tracking.simulation import velo as simulation
 
 sys.path.insert(0, str(Path(__file__).parent))

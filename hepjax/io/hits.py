@@ -52,6 +52,18 @@ def n_particles(event: Event) -> int:
     return len(next(iter(event.particles.values()), ()))
 
 
+def select(event: Event, kept: np.ndarray) -> Event:
+    """Keep some hits [hit] bool of an event, and the particles that left any of them."""
+    truth = event.truth[kept[event.truth[:, 0]]]
+    seen = np.isin(np.arange(n_particles(event)), truth[:, 1])
+    place, number = np.cumsum(kept) - 1, np.cumsum(seen) - 1
+    return Event(
+        {name: x[kept] for name, x in event.hits.items()},
+        {name: x[seen] for name, x in event.particles.items()},
+        np.stack([place[truth[:, 0]], number[truth[:, 1]]], -1),
+    )
+
+
 def kinematics(momentum: np.ndarray) -> dict[str, np.ndarray]:
     """Give p, pt [GeV], eta and phi [particle] of momenta [particle, 3], GeV."""
     pt = np.hypot(momentum[:, 0], momentum[:, 1])

@@ -4,8 +4,8 @@ An interaction network (arXiv:1612.00222) concatenates an edge with both of its 
 layer. Its kernel falls into three parts, W [e, s, r] = W_e e + W_s s + W_r r, and the last two are
 products a node and not an edge: here they are computed before they are gathered, and nothing of
 three times the width is ever made. Edges in and out of a node are summed apart. Rounds of equal
-shape run in one loop, whose backward pass computes each round again from what it was given: memory
-is that of one round and of what stands between them.
+shape run in one loop, whose backward pass computes each round again from what it was given and from
+that sum of three: memory is that of one round and of two arrays of edges for each.
 
 Padding: an edge between two nodes of padding touches no other; there must be one such node at
 least. Edges sorted by receiver make sums faster.
@@ -23,8 +23,12 @@ from typing import Any, NamedTuple
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from hepjax.nn import mlp
+
+SUMMED = "summed"
+"""What an edge is told, kept for the backward pass: it is half of a round's work."""
 
 
 class Links(NamedTuple):
@@ -78,6 +82,7 @@ class Interaction(linen.Module):
         change += received.at[links.receivers].get(
             mode="promise_in_bounds", indices_are_sorted=self.is_sorted
         )
+        change = checkpoint_name(change, SUMMED)
         edges = edges + rest(change, "edge_rest")
         into = total(edges, links.receivers, n, is_sorted=self.is_sorted)
         if links.by_sender is None:
@@ -111,7 +116,8 @@ class Interactions(linen.Module):
         def one(layer: Any, carry: tuple, _: None) -> tuple[tuple, None]:
             return layer(*carry, links), None
 
-        body: Any = linen.remat(one, prevent_cse=False) if self.remat else one
+        policy = jax.checkpoint_policies.save_only_these_names(SUMMED)
+        body: Any = linen.remat(one, prevent_cse=False, policy=policy) if self.remat else one
         loop: Any = linen.scan(
             body, variable_axes={"params": 0}, split_rngs={"params": True}, length=self.n_rounds
         )

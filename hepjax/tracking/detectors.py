@@ -127,15 +127,7 @@ def _sector(event: hits.Event) -> np.ndarray:
 
 def pixels(event: hits.Event) -> hits.Event:
     """Keep the pixels of a TrackML event, and the particles that left hits in them."""
-    kept = np.isin(event.hits["volume"], list(VOLUMES))
-    truth = event.truth[kept[event.truth[:, 0]]]
-    seen = np.isin(np.arange(hits.n_particles(event)), truth[:, 1])
-    place, number = np.cumsum(kept) - 1, np.cumsum(seen) - 1
-    return hits.Event(
-        {name: x[kept] for name, x in event.hits.items()},
-        {name: x[seen] for name, x in event.particles.items()},
-        np.stack([place[truth[:, 0]], number[truth[:, 1]]], -1),
-    )
+    return hits.select(event, np.isin(event.hits["volume"], list(VOLUMES)))
 
 
 def _cylindrical(position: jax.Array) -> tuple[jax.Array, ...]:

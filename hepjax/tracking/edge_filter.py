@@ -109,7 +109,7 @@ def shapes_of(cell: np.ndarray, detector: Detector) -> list[Shape]:
     return found
 
 
-def _lay(event: hits.Event, shape: Shape, detector: Detector) -> Laid:
+def lay(event: hits.Event, shape: Shape, detector: Detector) -> Laid:
     """Lay out an event in its shape."""
     n = hits.n_hits(event)
     table = neighbours.table(detector.cells(event), n_modules=detector.n_cells, width=shape.width)
@@ -186,7 +186,7 @@ def _left(chosen: Filter, event: hits.Event, detector: Detector) -> tuple[Laid, 
     Raises ValueError for an event that no shape holds.
     """
     for shape in shapes_of(detector.cells(event), detector):
-        laid = _lay(event, shape, detector)
+        laid = lay(event, shape, detector)
         left = _window(laid, chosen.links, detector, room=shape.n_pairs)
         lost = max(int(left.n_found) - shape.n_pairs, 0)
         for k, scorer in enumerate(chosen.stages):

@@ -2,7 +2,8 @@
 
 `graph` makes an event's graph of what the filter chooses (`edge_filter`); `score` gives what the
 interaction network says of its edges; tracks are made of the triplets of edges that a third network
-holds for true (`triplets`). `fit` trains all stages. `find` does all of it, one event after the
+holds for true (`triplets`). `fit` trains all stages and keeps them in the run folder, from where
+`load` takes them. `find` does all of it, one event after the
 other, and an event without hits, or one that is larger than any shape, has no tracks and is
 counted, where the others go on.
 
@@ -12,10 +13,12 @@ counted, where the others go on.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import serialization
 
 from hepjax import runs
 from hepjax.io import hits
@@ -88,6 +91,9 @@ class Found(NamedTuple):
     odds: np.ndarray
     problem: str = ""
 
+
+NAME = "finder.msgpack"
+"""Of the file in the run folder."""
 
 NOTHING = Found(np.zeros((0, 2), int), np.zeros((0, 2), int), np.zeros(0))
 
@@ -175,8 +181,44 @@ def fit(
             known.append((one, edges_of(network, variables, one.event, bare, detector)))
             advance(1)
     judge = triplets.fit(known[: -settings.n_tuning], settings.judge, seed=seed)
-    scorers.save(run.path / "triplets.msgpack", judge)
     cut = even_cut(known[-settings.n_tuning :])
+    found = Finder(chosen, network, variables, judge, cut, settings, detector)
+    save(run.path / NAME, found)
+    return found
+
+
+def save(path: Path, finder: Finder) -> None:
+    """Write a finder, its detector excepted, to a file."""
+    settings = finder.settings
+    kept = {
+        "stages": [stage._asdict() for stage in finder.chosen.stages],
+        "links": finder.chosen.links,
+        "params": finder.variables["params"],
+        "judge": finder.judge._asdict(),
+        "cut": finder.cut,
+        "network": [settings.width, settings.n_rounds],
+        "min_odds": settings.judge.min_odds,
+    }
+    path.write_bytes(serialization.msgpack_serialize(jax.device_get(kept)))
+
+
+def load(path: Path, detector: Detector = detectors.VELO) -> Finder:
+    """Read a finder that `save` wrote, or `fit` into its run folder, for the detector that it was
+    trained with. Raises ValueError for a file that holds none.
+    """
+    path = path / NAME if path.is_dir() else path
+    try:
+        kept: Any = serialization.msgpack_restore(path.read_bytes())
+        stages = tuple(scorers.Scorer(**stage) for stage in kept["stages"])
+        judge = scorers.Scorer(**kept["judge"])
+        width, n_rounds = kept["network"]
+        settings = Settings(width=width, n_rounds=n_rounds)
+        settings = settings._replace(judge=settings.judge._replace(min_odds=kept["min_odds"]))
+        chosen = edge_filter.Filter(stages, kept["links"])
+        variables, cut = {"params": kept["params"]}, kept["cut"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no finder ({error})") from error
+    network = model.from_linen(InteractionNetwork(width, n_rounds))
     return Finder(chosen, network, variables, judge, cut, settings, detector)
 
 

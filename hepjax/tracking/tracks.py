@@ -70,11 +70,13 @@ def assemble(
     chain: [edge] number of its chain; min_hits: a track has at least.
     """
     pairs = np.concatenate([np.stack([chain, ends], -1) for ends in (senders, receivers)])
-    return _numbered(np.unique(pairs, axis=0)[:, ::-1], min_hits)
+    return numbered(np.unique(pairs, axis=0)[:, ::-1], min_hits)
 
 
-def _numbered(pairs: np.ndarray, min_hits: int = 1) -> np.ndarray:
-    """Number tracks from 0 on, those with too few hits left out."""
+def numbered(pairs: np.ndarray, min_hits: int = 1) -> np.ndarray:
+    """Number the tracks of pairs (hit, track) [pair, 2] from 0 on, those with too few hits left
+    out.
+    """
     _, track, count = np.unique(pairs[:, 1], return_inverse=True, return_counts=True)
     kept = count[track] >= min_hits
     _, track = np.unique(track[kept], return_inverse=True)
@@ -83,7 +85,7 @@ def _numbered(pairs: np.ndarray, min_hits: int = 1) -> np.ndarray:
 
 def keep(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Keep some tracks [track] bool of pairs (hit, track) [pair, 2], numbered anew."""
-    return _numbered(pairs[kept[pairs[:, 1]]])
+    return numbered(pairs[kept[pairs[:, 1]]])
 
 
 def without_clones(pairs: np.ndarray, *, share: float = 0.5, least: int = 2) -> np.ndarray:
@@ -106,4 +108,4 @@ def without_clones(pairs: np.ndarray, *, share: float = 0.5, least: int = 2) -> 
     dropped = np.zeros(shape[1], bool)
     for k in np.lexsort((-short, size[short])):
         dropped[short[k]] |= not dropped[long[k]]
-    return _numbered(pairs[~dropped[pairs[:, 1]]])
+    return numbered(pairs[~dropped[pairs[:, 1]]])

@@ -58,3 +58,16 @@ def test_kinematics_of_momenta():
     np.testing.assert_allclose(found["eta"][:2], [0, np.arcsinh(1)])
     assert np.isfinite(found["eta"]).all()
     np.testing.assert_allclose(found["phi"][:2], [np.arctan2(4, 3), -np.pi / 2])
+
+
+def test_select_keeps_the_particles_that_left_hits():
+    table = {"x": np.arange(4.0), "y": np.zeros(4), "z": np.zeros(4), "module": np.arange(4)}
+    truth = np.array([[0, 0], [1, 0], [2, 1], [3, 2]])
+    event = hits.Event(table, {"pid": np.array([11, 13, 211])}, truth)
+    found = hits.select(event, np.array([False, True, False, True]))
+    hits.validate(found)
+    assert found.hits["x"].tolist() == [1, 3]
+    assert found.particles["pid"].tolist() == [11, 211]
+    assert found.truth.tolist() == [[0, 0], [1, 1]]
+    none = hits.select(event, np.zeros(4, bool))
+    assert hits.n_hits(none) == hits.n_particles(none) == len(none.truth) == 0

@@ -164,4 +164,17 @@ def test_all_stages_in_pixels(pixel_sample, tmp_path):
     assert (matched.particle_of >= 0).mean() > 0.5
     links = edge_filter.load(run.path / "filter.msgpack").links
     assert module_map.coverage(links, detectors.PIXELS.cells(one.event), one.true) > 0.95
-    assert len(scorers.load(run.path / "triplets.msgpack")[0]) == 1
+    loaded = finder.load(run.path, detectors.PIXELS)
+    again = finder.find(loaded, [one.event])[0]
+    for ours, theirs in zip(again, answer):
+        np.testing.assert_array_equal(ours, theirs)
+    assert loaded.cut == found.cut
+
+
+def test_a_file_without_a_finder_is_named(tmp_path):
+    for content in (b"", b"\x80", b"no finder at all"):
+        (tmp_path / finder.NAME).write_bytes(content)
+        with pytest.raises(ValueError, match=r"finder\.msgpack: no finder"):
+            finder.load(tmp_path)
+    with pytest.raises(ValueError, match=r"missing\.msgpack: no finder"):
+        finder.load(tmp_path / "missing.msgpack")

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -39,7 +41,7 @@ def test_each_hit_goes_on_once_and_a_longest_road_is_whole(seed):
     for track in np.flatnonzero(size):
         hit = np.flatnonzero(labels == track)
         joined = {tuple(x) for x in ends.tolist()}
-        assert all((a, b) in joined for a, b in zip(hit[:-1], hit[1:]))
+        assert all((a, b) in joined for a, b in itertools.pairwise(hit))
 
 
 def test_chains_are_taken_with_low_probability_and_forks_are_not():

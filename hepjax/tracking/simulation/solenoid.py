@@ -93,7 +93,7 @@ class Tracks(NamedTuple):
     charge: Any
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """Where particles are [particle, 3], azimuth of their direction, and their slope dz/ds."""
 
     position: jax.Array
@@ -101,17 +101,17 @@ class _State(NamedTuple):
     slope: jax.Array
 
 
-def moved(state: _State, curvature: jax.Array, arc: jax.Array) -> _State:
+def moved(state: State, curvature: jax.Array, arc: jax.Array) -> State:
     """Move particles along their helices by arcs in the transverse plane [particle], mm."""
     half = 0.5 * curvature * arc
     chord = arc * jnp.sinc(half / np.pi)
     along = jnp.stack([jnp.cos(state.azimuth + half), jnp.sin(state.azimuth + half)], -1)
     xy = state.position[:, :2] + chord[:, None] * along
     z = state.position[:, 2] + arc * state.slope
-    return _State(jnp.concatenate([xy, z[:, None]], -1), state.azimuth + 2 * half, state.slope)
+    return State(jnp.concatenate([xy, z[:, None]], -1), state.azimuth + 2 * half, state.slope)
 
 
-def _arc_to(state: _State, curvature: jax.Array, layer: jax.Array) -> tuple[jax.Array, jax.Array]:
+def arc_to(state: State, curvature: jax.Array, layer: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Find the arc to the layer [particle] that each particle meets next, and whether it does."""
     surface, is_disk = jnp.asarray(SURFACE)[layer], jnp.asarray(IS_DISK)[layer]
     slope = jnp.where(jnp.abs(state.slope) < 1e-6, 1e-6, state.slope)
@@ -150,14 +150,14 @@ def crossings(tracks: Tracks, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
     p = jnp.sqrt((tracks.momentum**2).sum(-1))
     curvature = -TESLA_MM * FIELD * tracks.charge / pt
     azimuth = jnp.arctan2(tracks.momentum[:, 1], tracks.momentum[:, 0])
-    start = _State(tracks.origin, azimuth, tracks.momentum[:, 2] / pt)
+    start = State(tracks.origin, azimuth, tracks.momentum[:, 2] / pt)
     n = len(pt)
     every = jnp.arange(N_SURFACES)
-    arc, met = jax.vmap(lambda k: _arc_to(start, curvature, jnp.full(n, k)))(every)
+    arc, met = jax.vmap(lambda k: arc_to(start, curvature, jnp.full(n, k)))(every)
     order = jnp.argsort(jnp.where(met, arc, jnp.inf), axis=0)  # [place, particle]
 
-    def cross(state: _State, layer: jax.Array) -> tuple[_State, tuple]:
-        arc, met = _arc_to(state, curvature, layer)
+    def cross(state: State, layer: jax.Array) -> tuple[State, tuple]:
+        arc, met = arc_to(state, curvature, layer)
         there = moved(state, curvature, jnp.where(met, arc, 0.0))
         steep = jnp.sqrt(1 + there.slope**2)
         xy = there.position[:, :2]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hepjax.tracking import hopfield, metrics, tracks
+from hepjax.tracking import metrics, tracks
+from hepjax.tracking.baselines import hopfield
 
 N_TRACKS, N_PLANES = 8, 6
 

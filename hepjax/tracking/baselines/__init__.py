@@ -1,0 +1,1 @@
+"""What trackers were before graph networks: Denby and Peterson, next hits by an LSTM, Kalman."""

@@ -1,0 +1,99 @@
+"""The Kalman filter: its steps against the simulation, its errors against what they describe."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.io import hits
+from hepjax.tracking import data, metrics, module_map
+from hepjax.tracking.baselines import kalman
+from hepjax.tracking.detectors import PIXELS
+from hepjax.tracking.fits import TESLA_MM
+from hepjax.tracking.simulation import solenoid
+
+
+@pytest.fixture(scope="module")
+def links(pixel_sample):
+    learned = ((PIXELS.cells(one.event), one.true) for one in pixel_sample)
+    return module_map.learn(learned, n_sectors=PIXELS.n_sectors)
+
+
+def circle(kappa, phi0=0.3, slope=0.7, n=3):
+    """Points of a helix from the origin, at arcs of 40, 80, ... mm, turning left for kappa > 0."""
+    arc = 40.0 * np.arange(1, n + 1)
+    half = kappa * arc / 2
+    chord = arc * np.sinc(half / np.pi)
+    return np.stack([chord * np.cos(phi0 + half), chord * np.sin(phi0 + half), slope * arc], -1)
+
+
+@pytest.mark.parametrize("kappa", [1e-3, -4e-4, 1e-6])
+def test_circles_through_three_points(kappa):
+    points = circle(kappa)[None]
+    assert kalman._curvature(points)[0] == pytest.approx(kappa, rel=1e-4)
+    assert kalman._impact(points)[0] == pytest.approx(0, abs=1e-3)
+    shifted = points + np.array([-2 * np.sin(0.3), 2 * np.cos(0.3), 0])
+    assert kalman._impact(shifted)[0] == pytest.approx(2, rel=1e-3)
+
+
+def test_a_state_is_taken_where_the_simulation_takes_it():
+    """Without scattering, to a cylinder and to a disk."""
+    p = np.array([[0.8, 0.3, 0.4], [0.5, -0.4, 2.2]])
+    tracks = solenoid.Tracks(np.zeros((2, 3)), p, np.full(2, 0.14), np.array([1.0, -1.0]))
+    position, met = solenoid.crossings(
+        jax.tree.map(jnp.asarray, tracks), jnp.zeros((2, solenoid.N_SURFACES, 2))
+    )
+    for k in range(2):
+        pt = np.hypot(*p[k, :2])
+        kappa = -TESLA_MM * solenoid.FIELD * tracks.charge[k] / pt
+        state = jnp.array([0, 0, 0, np.arctan2(p[k, 1], p[k, 0]), p[k, 2] / pt, kappa])
+        for layer in np.flatnonzero(met[k]):
+            there, meets = kalman.propagate(state, jnp.array(layer))
+            assert meets
+            np.testing.assert_allclose(there[:3], position[k, layer], atol=2e-2)
+    there, meets = kalman.propagate(state, jnp.array(0))  # a disk behind it
+    assert not meets
+    np.testing.assert_array_equal(there, state)
+
+
+def test_updates_have_the_stated_errors():
+    """Of many measurements of one state: pulls of unit width, and smaller errors behind."""
+    rng = np.random.default_rng(0)
+    layer = jnp.array(9)
+    state = jnp.array([116.0, 0, 30.0, 0.1, 0.4, 5e-4])
+    axes = np.asarray(kalman._axes(state, layer))
+    covariance = jnp.diag(jnp.array([0.04, 0.04, 0.04, 2e-3, 4e-3, 1e-4]) ** 2)
+    noise = rng.normal(size=(2000, 2)) * solenoid.RESOLUTION
+    before = rng.normal(size=(2000, 6)) * np.sqrt(np.diag(covariance))
+    states = (np.asarray(state) + before).astype(np.float32)
+    hit = (np.asarray(state)[:3] + noise @ axes).astype(np.float32)
+    chi2 = jax.vmap(lambda s, x: kalman._chi2(s, covariance, x[None], layer)[0])(states, hit)
+    assert np.mean(chi2) == pytest.approx(2, abs=0.15)
+    after, smaller = jax.vmap(lambda s, x: kalman._update(s, covariance, x, layer))(states, hit)
+    for k in (1, 2):  # across and along, at azimuth 0
+        error = float(jnp.sqrt(smaller[0, k, k]))
+        assert error < min(0.04, solenoid.RESOLUTION[k - 1])
+        assert np.std(np.asarray(after)[:, k] - state[k]) == pytest.approx(error, rel=0.06)
+
+
+def test_tracks_of_events_in_the_box(pixel_sample, links):
+    matched, wanted = [], []
+    for one in pixel_sample[:2]:
+        found = kalman.find(one.event, links, kalman.Settings(n_branches=2, n_steps=7))
+        n = hits.n_particles(one.event)
+        matched.append(
+            metrics.match(found, one.event.truth, style="double_majority", n_particles=n)
+        )
+        target = data.targets(one.event, PIXELS.layers(one.event), min_pt=1.0)
+        wanted.append(target & (np.abs(one.event.particles["eta"]) < 3))
+    assert metrics.efficiency(matched, wanted).value > 0.9
+    assert metrics.fake_rate(matched).value < 0.2
+    assert metrics.duplicate_rate(matched, wanted).value < 0.1
+
+
+def test_no_hits_and_no_seeds(pixel_sample, links):
+    event = pixel_sample[0].event
+    none = hits.select(event, np.zeros(hits.n_hits(event), bool))
+    two = hits.select(event, np.arange(hits.n_hits(event)) < 2)
+    for one in (none, two):
+        assert kalman.find(one, links).shape == (0, 2)
