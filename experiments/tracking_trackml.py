@@ -26,7 +26,7 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.io import acts, hits, trackml, trees
-from hepjax.tracking import data, edge_filter, finder, fits, report, scorers, tracks, training
+from hepjax.tracking import data, finder, fits, report, scorers, training
 from hepjax.tracking.detectors import PIXELS, pixels
 from hepjax.tracking.simulation import solenoid
 
@@ -34,12 +34,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _acts
 
-EDGES = edge_filter.Settings(scorers.Settings(n_steps=2000), n_edges=6500)
-FEW = EDGES._replace(network=scorers.Settings(n_steps=500))
-LARGE = training.Plan(20, max_edges=131_072)
-DEFAULT = finder.Settings(EDGES, n_filter=80, n_tuning=20, width=32, plan=training.Plan(6))
+DEFAULT = finder.PIXELS
+FEW = DEFAULT.filter._replace(network=scorers.Settings(n_steps=500))
+MANY = DEFAULT.filter._replace(n_edges=40_000)
 QUICK = DEFAULT._replace(filter=FEW, n_filter=15, n_tuning=5)
-FULL = finder.Settings(EDGES._replace(n_edges=40_000), width=128, n_rounds=8, plan=LARGE)
+LONG = training.Plan(20, max_edges=131_072)
+FULL = DEFAULT._replace(filter=MANY, width=128, n_rounds=8, plan=LONG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +142,8 @@ def measure(
 
 def above(pairs: np.ndarray, event: hits.Event, config: Config) -> np.ndarray:
     """Keep the tracks above a transverse momentum, by the fit of a helix to their hits."""
-    of = fits.transverse_momenta(data.position(event), pairs, solenoid.RESOLUTION, solenoid.FIELD)
-    return tracks.keep(pairs, of > config.keep_pt)
+    position, minimum = data.position(event), config.keep_pt
+    return fits.above(position, pairs, solenoid.RESOLUTION, solenoid.FIELD, min_pt=minimum)
 
 
 if __name__ == "__main__":

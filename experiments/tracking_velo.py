@@ -26,6 +26,7 @@ from hepjax import runs
 from hepjax.io import hits, velo
 from hepjax.tracking import data, edge_filter, finder, report, scorers, training
 from hepjax.tracking.baselines import hopfield
+from hepjax.tracking.detectors import VELO
 from hepjax.tracking.simulation import velo as simulation
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -83,6 +84,12 @@ def main(config: Config) -> dict[str, Any]:
     return runs.finish(run, results)
 
 
+def neurons(event: hits.Event, edges: np.ndarray) -> np.ndarray:
+    """Find tracks by Denby and Peterson's network, of the same edges."""
+    position = data.position(event)
+    return hopfield.link(position, edges, np.asarray(VELO.direction(position, tuple(edges.T))))
+
+
 def measure(
     config: Config, run: runs.Run, tracker: finder.Finder, files: list[Path], name: str
 ) -> dict[str, Any]:
@@ -93,9 +100,7 @@ def measure(
     answers = finder.find(tracker, events)
     classical, n_failed = _velopix.tracks(config.cache, files, run.path / f"classical_{name}.json")
     found = {"ours": [one.pairs for one in answers], "triplet_trie": list(map(pairs, classical))}
-    found["hopfield"] = [
-        hopfield.link(data.position(event), one.edges) for event, one in zip(events, answers)
-    ]
+    found["hopfield"] = [neurons(event, one.edges) for event, one in zip(events, answers)]
     true = [data.Labelled(event, data.true_edges(event)) for event in events]
     edges = [one.edges for one in answers], [one.odds for one in answers]
     results: dict[str, Any] = report.velo(run.path / "plots" / name, found, events, sample=name)

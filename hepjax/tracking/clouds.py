@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as linen
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -27,6 +28,11 @@ from hepjax.tracking import data
 
 STEP = 1024
 """Room of clouds, hits, is a multiple of this."""
+
+
+N_HEADS = 4
+N_BETWEEN = 16
+"""Of the encoder: heads of its attention, channels of what is known of two hits together."""
 
 
 class Cloud(NamedTuple):
@@ -54,7 +60,8 @@ class Plan(NamedTuple):
 
 
 class Encoder(linen.Module):
-    """What is known of each hit of a cloud [hit, width], from it and from those in its window.
+    """What is known of each hit of a cloud [hit, width], from it and from those in its window, and
+    from how they stand to each other (`relations`).
 
     width; n_layers; window: hits; dtype: of the matrix products.
     """
@@ -68,10 +75,33 @@ class Encoder(linen.Module):
     def __call__(self, cloud: Cloud) -> jax.Array:
         """Encode a cloud."""
         x = mlp.MLP((self.width, self.width), dtype=self.dtype, name="hits")(cloud.features)
+        length = len(cloud.mask)
+        to, _ = windows.around(cloud.mask.sum(), length, self.window)
+        of = jnp.arange(length).reshape(-1, self.window)
+        between = relations(cloud.features, of[:, :, None], to[:, None])
+        shape = N_BETWEEN, self.n_layers * N_HEADS
+        bias = mlp.MLP(shape, dtype=self.dtype, name="between")(between)
+        bias = bias.reshape(*bias.shape[:3], self.n_layers, N_HEADS)
         encoder = windows.WindowEncoder(
-            self.n_layers, width=self.window, dtype=self.dtype, name="windows"
+            self.n_layers, N_HEADS, self.window, dtype=self.dtype, name="windows"
         )
-        return encoder(x, cloud.mask)
+        return encoder(x, cloud.mask, jnp.transpose(bias, (3, 0, 4, 1, 2)))
+
+
+def relations(features: Any, of: jax.Array, to: jax.Array) -> jax.Array:
+    """Say how hits stand to others, by their places `of` and `to` in a cloud [..., 6]: the turn and
+    the rise on the way, and where the line between them meets the beam, all of order one.
+    """
+    x, y, z, log_r = (jnp.asarray(features)[:, k] for k in range(4))
+    r, z = 10 * jnp.exp(log_r), 300 * z
+    phi = jnp.arctan2(y, x)
+    dr, dz, dphi = (v[to] - v[of] for v in (r, z, phi))
+    dphi = dphi - 2 * np.pi * jnp.round(dphi / (2 * np.pi))
+    far = jnp.where(jnp.abs(dr) < 1, jnp.where(dr < 0, -1.0, 1.0), dr)
+    apart = jnp.sqrt(dr**2 + dz**2 + 1)
+    z0 = z[of] - r[of] * dz / far
+    listed = [20 * dphi, jnp.tanh(dphi / far * 1e3), dr / apart, dz / apart, apart / 200]
+    return jnp.stack([*listed, jnp.arcsinh(z0 / 50) / 2], -1)
 
 
 def cloud(event: hits.Event, wanted: np.ndarray | None = None, *, room: int = 0) -> Cloud:
@@ -117,6 +147,27 @@ def same(cloud: Cloud, of: jax.Array, to: jax.Array) -> jax.Array:
     return (particle == cloud.particle[to]) & (particle >= 0)
 
 
+def _serve(sample: Sequence[Cloud], plan: Plan, seed: int) -> batch.Batches:
+    """Serve batches of clouds of one room each, and whether each cloud is real [event]."""
+    rooms = np.array([len(one.mask) for one in sample])
+
+    def plan_of(epoch: int) -> list[batch.Selection]:
+        rng, chosen = batch.generator(seed, epoch), []
+        for room in np.unique(rooms):
+            rows = rng.permutation(np.flatnonzero(rooms == room))
+            filled = np.pad(rows, (0, -len(rows) % plan.n_events), constant_values=-1)
+            parts = filled.reshape(-1, plan.n_events)
+            chosen += [batch.Selection(int(room), part) for part in parts]
+        return [chosen[k] for k in rng.permutation(len(chosen))]
+
+    def fill(chosen: batch.Selection) -> tuple[Cloud, np.ndarray]:
+        there = chosen.rows >= 0
+        some = [sample[row] for row in np.where(there, chosen.rows, chosen.rows.max())]
+        return Cloud(*(np.stack(x) for x in zip(*some))), there
+
+    return batch.from_plan(plan_of, fill)
+
+
 def fit(
     network: model.Model,
     loss: Callable[[Any, Cloud], Any],
@@ -134,32 +185,8 @@ def fit(
     """
     if not sample:
         raise ValueError("sample: no event, expected some")
-    rooms = np.array([len(one.mask) for one in sample])
-    buckets = sorted(set(rooms.tolist()))
+    served = _serve(sample, plan, seed)
     variables = jax.jit(network.init)(jax.random.key(seed), sample[0])
-
-    def plan_of(epoch: int) -> list[batch.Selection]:
-        chosen = []
-        for bucket in buckets:
-            rows = np.flatnonzero(rooms == bucket)
-            parts = batch.plan(
-                np.ones(len(rows), int),
-                seed=seed,
-                epoch=epoch,
-                stream=bucket,
-                buckets=(1,),
-                budget=plan.n_events,
-            )
-            chosen += [
-                batch.Selection(bucket, np.where(part.rows >= 0, rows[part.rows], -1))
-                for part in parts
-            ]
-        order = batch.generator(seed, epoch, 1).permutation(len(chosen))
-        return [chosen[k] for k in order]
-
-    def fill(chosen: batch.Selection) -> tuple[Cloud, np.ndarray]:
-        some = [sample[row] for row in chosen.rows]
-        return Cloud(*(np.stack(x) for x in zip(*some))), chosen.rows >= 0
 
     def means(params: Any, given: tuple[Cloud, Any], key: Any) -> Any:
         def one(cloud: Cloud, there: jax.Array, key: Any) -> Any:
@@ -170,7 +197,7 @@ def fit(
         keys = jax.random.split(key, len(given[1]))
         return jax.tree.map(lambda x: x.sum(0), jax.vmap(one)(*given, keys))
 
-    n_steps = len(plan_of(0)) * plan.n_epochs
+    n_steps = len(served.shapes(0)) * plan.n_epochs
     schedule = optax.cosine_onecycle_schedule(n_steps, plan.learning_rate, 0.1)
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.weight_decay)
@@ -179,7 +206,7 @@ def fit(
     done = train.fit(
         train.gradient_step(built, optimiser),
         train.init(variables["params"], optimiser, jax.random.key(seed)),
-        batch.from_plan(plan_of, fill),
+        served,
         built.finish,
         train.Settings(plan.n_epochs),
         run=run,

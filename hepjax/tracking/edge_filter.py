@@ -7,9 +7,9 @@ A cut on the logarithm of odds follows each: all but the last keep a given share
 the last a given number of edges an event, on average over the events of the training.
 
 `fit` learns networks and cuts from events, `select` gives the edges of one event, `save` and `load`
-keep a filter in a file. What is compiled has one of the detector's
-shapes; an event whose pairs do not fit goes
-to the next larger one, and what does not fit the largest is counted in `Selection.n_lost`.
+keep a filter in a file. What is compiled has one of the detector's shapes; an event whose pairs do
+not fit goes to the next larger one, and what does not fit the largest is counted in
+`Selection.n_lost`.
 
 >>> shapes_of(np.repeat(np.arange(52), 40), detectors.VELO)[0].n_hits
 2560
@@ -180,7 +180,9 @@ def _inputs(
     return _known(laid, left, _look(laid, left, detector, alone), pair, detector)
 
 
-def _left(chosen: Filter, event: hits.Event, detector: Detector) -> tuple[Laid, Candidates, int]:
+def remaining(
+    chosen: Filter, event: hits.Event, detector: Detector
+) -> tuple[Laid, Candidates, int]:
     """Find what is left of an event behind some networks, and how much did not fit.
 
     Raises ValueError for an event that no shape holds.
@@ -198,7 +200,7 @@ def _left(chosen: Filter, event: hits.Event, detector: Detector) -> tuple[Laid, 
     return laid, left, lost
 
 
-def _pairs(left: Candidates) -> np.ndarray:
+def listed(left: Candidates) -> np.ndarray:
     """List the pairs that have room [pair, 2]."""
     n = min(int(left.n_found), len(left.odds))
     return np.stack([left.senders[:n], left.receivers[:n]], -1)
@@ -209,8 +211,8 @@ def select(chosen: Filter, event: hits.Event, detector: Detector = detectors.VEL
 
     Raises ValueError for an event that no shape holds.
     """
-    laid, left, lost = _left(chosen, event, detector)
-    pairs = _pairs(left)
+    laid, left, lost = remaining(chosen, event, detector)
+    pairs = listed(left)
     every = np.arange(len(left.odds))
     known, _ = _inputs(laid, left, every, detector, alone=False)
     return Selection(pairs, np.asarray(known[: len(pairs)]), lost)
@@ -262,8 +264,8 @@ def _draw(
     parts = []
     with runs.progress(len(sample), f"pairs {len(chosen.stages) + 1}") as advance:
         for one in sample:
-            laid, left, _ = _left(chosen, one.event, detector)
-            pairs = _pairs(left)
+            laid, left, _ = remaining(chosen, one.event, detector)
+            pairs = listed(left)
             label = data.labels(pairs, one.true)
             wrong = ~label & ~data.labels(pairs, one.ignored)
             share = min(1.0, negatives * label.sum() / max(wrong.sum(), 1))

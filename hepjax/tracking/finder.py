@@ -63,6 +63,17 @@ class Settings(NamedTuple):
     judge: triplets.Settings = triplets.Settings()
 
 
+PIXELS = Settings(
+    filter=edge_filter.Settings(scorers.Settings(n_steps=2000), n_edges=6500),
+    n_filter=80,
+    n_tuning=20,
+    width=32,
+    plan=training.Plan(6),
+    judge=triplets.Settings(cut=-3.0, lone=-0.35),
+)
+"""For `detectors.PIXELS` with some fifteen collisions."""
+
+
 class Finder(NamedTuple):
     """All that finds tracks.
 
@@ -140,6 +151,15 @@ def edges_of(
     return triplets.Edges(np.stack(ends, -1), odds, known, direction)
 
 
+def edges(tracker: Finder, event: hits.Event) -> triplets.Edges:
+    """Give the edges of one event with what a finder knows of them.
+
+    Raises ValueError for an event that no shape holds.
+    """
+    one, _ = graph(tracker.chosen, event, tracker.detector)
+    return edges_of(tracker.network, tracker.variables, event, one, tracker.detector)
+
+
 def fit(
     run: runs.Run,
     sample: Sequence[data.Labelled],
@@ -197,7 +217,7 @@ def save(path: Path, finder: Finder) -> None:
         "judge": finder.judge._asdict(),
         "cut": finder.cut,
         "network": [settings.width, settings.n_rounds],
-        "min_odds": settings.judge.min_odds,
+        "link": [settings.judge.min_odds, settings.judge.cut, settings.judge.lone],
     }
     path.write_bytes(serialization.msgpack_serialize(jax.device_get(kept)))
 
@@ -213,7 +233,7 @@ def load(path: Path, detector: Detector = detectors.VELO) -> Finder:
         judge = scorers.Scorer(**kept["judge"])
         width, n_rounds = kept["network"]
         settings = Settings(width=width, n_rounds=n_rounds)
-        settings = settings._replace(judge=settings.judge._replace(min_odds=kept["min_odds"]))
+        settings = settings._replace(judge=triplets.Settings(*kept["link"]))
         chosen = edge_filter.Filter(stages, kept["links"])
         variables, cut = {"params": kept["params"]}, kept["cut"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -252,6 +272,6 @@ def _find(finder: Finder, event: hits.Event) -> Found:
     hits.validate(event)
     one, selection = graph(finder.chosen, event, finder.detector)
     edges = edges_of(finder.network, finder.variables, event, one, finder.detector)
-    pairs = triplets.link(finder.judge, edges, min_odds=finder.settings.judge.min_odds)
+    pairs = triplets.link(finder.judge, edges, finder.settings.judge)
     problem = f"{selection.n_lost} pairs did not fit" if selection.n_lost else ""
     return Found(pairs, edges.ends, edges.odds, problem)

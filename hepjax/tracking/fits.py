@@ -23,6 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.tracking import tracks
+
 TESLA_MM = 2.99792458e-4
 """pt [GeV] of a unit charge in 1 T at a radius of 1 mm."""
 
@@ -191,6 +193,20 @@ def transverse_momenta(
     fitted = _helices(*arrays(position, pairs), resolution)
     n_tracks = int(pairs[:, 1].max(initial=-1)) + 1
     return np.asarray(pt_of(fitted.parameters[:, 2], field))[:n_tracks]
+
+
+def above(
+    position: np.ndarray,
+    pairs: np.ndarray,
+    resolution: tuple[float, float],
+    field: float,
+    *,
+    min_pt: float,
+) -> np.ndarray:
+    """Keep the tracks of one event above a transverse momentum, GeV, by the fits of helices: pairs
+    (hit, track) [pair, 2], numbered anew.
+    """
+    return tracks.keep(pairs, transverse_momenta(position, pairs, resolution, field) > min_pt)
 
 
 _helices = jax.jit(helix, static_argnums=2)

@@ -26,11 +26,13 @@ class Settings(NamedTuple):
     """How triplets are judged.
 
     min_odds: of edges, logarithmic, that make triplets; cut: on the logarithm of odds of triplets;
-    n_events: for the training, the last of the sample; network: which, and how it is trained.
+    lone: the same of those that are a track by themselves, if larger; n_events: for the training,
+    the last of the sample; network: which, and how it is trained.
     """
 
     min_odds: float = -3.0
     cut: float = 0.25
+    lone: float = 0.25
     n_events: int = 150
     network: scorers.Settings = scorers.Settings(64, 8192, 2e-3, 2500)
 
@@ -92,19 +94,23 @@ def fit(
         label = true(one.event, kept.ends, pairs) & right[pairs].all(1)
         parts.append((describe(kept, pairs), label))
     x, label = (np.concatenate(part) for part in zip(*parts))
-    found = scorers.fit((x,), label, np.ones(len(label)), settings.network, seed=seed)
-    return found._replace(cut=np.float32(settings.cut))
+    return scorers.fit((x,), label, np.ones(len(label)), settings.network, seed=seed)
 
 
-def link(judge: scorers.Scorer, edges: Edges, *, min_odds: float) -> np.ndarray:
+def link(judge: scorers.Scorer, edges: Edges, settings: Settings) -> np.ndarray:
     """Make tracks of the edges of an event: pairs (hit, track) [pair, 2].
 
-    Each edge takes its best triplet on either side, of those above the cut of the judge.
+    Each edge takes its best triplet on either side, of those above the cut; a track of one triplet
+    must be above `lone` too, since no other speaks for it.
     """
-    kept = above(edges, min_odds)
+    kept = above(edges, settings.min_odds)
     pairs = tracks.triplets(*kept.ends.T)
     odds = scorers.score_all(judge, describe(kept, pairs))
-    good = odds > judge.cut
-    chain = tracks.chains(len(kept.ends), pairs[good], odds[good])
-    senders, receivers = kept.ends.T
-    return tracks.without_clones(tracks.assemble(senders, receivers, chain))
+    pairs, odds = pairs[odds > settings.cut], odds[odds > settings.cut]
+    chain = tracks.chains(len(kept.ends), pairs, odds)
+    first, second = chain[pairs].T
+    best = np.full(int(chain.max(initial=-1)) + 1, -np.inf)
+    np.maximum.at(best, first[first == second], odds[first == second])
+    good = ((np.bincount(chain, minlength=len(best)) > 2) | (best > settings.lone))[chain]
+    senders, receivers = kept.ends[good].T
+    return tracks.without_clones(tracks.assemble(senders, receivers, chain[good]))

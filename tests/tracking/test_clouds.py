@@ -82,3 +82,20 @@ def test_a_network_learns_what_stands_in_the_cloud():
     for one in sample:
         right = (clouds.apply(line, found, one) > 0) == one.is_first
         assert right[one.mask].mean() > 0.9
+
+
+def test_batches_hold_clouds_of_one_room():
+    """Three rooms, numbers of events that do not fill a batch: each event once an epoch."""
+    x = np.zeros((0, 6), np.float32)
+    sample = []
+    for k, room in enumerate([8, 4, 8, 8, 16]):
+        none = np.zeros(room, bool)
+        hit = np.full(room, k)
+        sample.append(clouds.Cloud(np.resize(x, (room, 6)), none, hit, hit, none))
+    served = clouds._serve(sample, clouds.Plan(n_events=2), seed=0)
+    seen = []
+    for index in range(len(served.shapes(1))):
+        one, there = served.get(1, index)
+        assert one.mask.shape == (2, served.shapes(1)[index])
+        seen += one.hit[there, 0].tolist()
+    assert sorted(seen) == [0, 1, 2, 3, 4]

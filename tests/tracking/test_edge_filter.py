@@ -17,7 +17,7 @@ def test_it_keeps_true_edges_and_few_others(velo_events, velo_filter):
         label = data.labels(found.pairs, true)
         kept, n_true = kept + label.sum(), n_true + len(true)
         n_edges += len(label)
-        n_pairs += int(edge_filter._left(bare, event, VELO)[1].n_found)
+        n_pairs += int(edge_filter.remaining(bare, event, VELO)[1].n_found)
         assert found.n_lost == 0
     assert kept / n_true > 0.9
     assert n_edges < 0.3 * n_pairs
@@ -89,7 +89,7 @@ def test_each_network_keeps_most_true_edges_and_fewer_pairs(velo_events, velo_fi
     for event in velo_events[:10]:
         true = data.true_edges(event)
         for k in range(4):
-            pairs = edge_filter._pairs(edge_filter._left(behind[k], event, VELO)[1])
+            pairs = edge_filter.listed(edge_filter.remaining(behind[k], event, VELO)[1])
             n[k] += len(pairs), data.labels(pairs, true).sum()
     assert (np.diff(n[:, 0]) < 0).all()
     assert n[1, 1] / n[0, 1] == pytest.approx(0.999, abs=1e-3)
@@ -115,8 +115,8 @@ def test_pairs_that_do_not_count_are_not_learned_from(velo_events, velo_filter):
         np.random.default_rng(0),
         VELO,
     )
-    _, left, _ = edge_filter._left(bare, event, VELO)
-    pairs = edge_filter._pairs(left)
+    _, left, _ = edge_filter.remaining(bare, event, VELO)
+    pairs = edge_filter.listed(left)
     there = data.labels(pairs, true[:1]).sum()
     assert drawn[1].sum() == there
     assert len(drawn[1]) == len(pairs) - data.labels(pairs, true[1:]).sum()

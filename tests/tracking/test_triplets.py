@@ -74,7 +74,7 @@ def test_what_is_said_of_a_triplet(crossing):
 
 def test_tracks_that_cross_are_found_both(crossing, judge):
     event, edges = crossing
-    found = triplets.link(judge, edges, min_odds=-3.0)
+    found = triplets.link(judge, edges, triplets.Settings())
     matched = metrics.match(found, event.truth, style="perfect")
     assert matched.is_found[:2].all()
     assert matched.is_found.mean() > 0.9
@@ -83,5 +83,17 @@ def test_tracks_that_cross_are_found_both(crossing, judge):
 
 def test_a_high_cut_leaves_nothing(crossing, judge):
     edges = crossing[1]
-    assert triplets.link(judge, edges, min_odds=99.0).shape == (0, 2)
-    assert triplets.link(judge._replace(cut=np.float32(99)), edges, min_odds=-9.0).shape == (0, 2)
+    for how in (triplets.Settings(min_odds=99.0), triplets.Settings(-9.0, 99.0, 99.0)):
+        assert triplets.link(judge, edges, how).shape == (0, 2)
+
+
+def test_a_track_of_one_triplet_has_a_cut_of_its_own(crossing, judge):
+    """Longer tracks stay as they are, and those of three hits go."""
+    edges = crossing[1]
+    sizes = [
+        np.bincount(triplets.link(judge, edges, triplets.Settings(-9.0, -9.0, lone))[:, 1])
+        for lone in (-9.0, 99.0)
+    ]
+    assert (sizes[0] == 3).any()
+    assert sizes[1].min() > 3
+    assert sorted(sizes[1]) == sorted(sizes[0][sizes[0] > 3])

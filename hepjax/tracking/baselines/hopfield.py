@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.tracking import doublets, tracks
+from hepjax.tracking import tracks
 
 
 class Settings(NamedTuple):
@@ -81,14 +81,15 @@ def activations(
     return np.asarray(_cool(padded, following, weight, n, settings))[: len(ends)]
 
 
-def link(position: np.ndarray, edges: np.ndarray, settings: Settings = DEFAULT) -> np.ndarray:
-    """Make tracks of edges between planes by what the network leaves: pairs (hit, track) [pair, 2].
+def link(
+    position: np.ndarray, edges: np.ndarray, direction: np.ndarray, settings: Settings = DEFAULT
+) -> np.ndarray:
+    """Make tracks of edges by what the network leaves: pairs (hit, track) [pair, 2].
 
-    position: [hit, 3] mm; edges: [edge, 2] (sender, receiver). Of several edges that are left at a
-    hit the straightest go on.
+    position: [hit, 3] mm; edges: [edge, 2] (sender, receiver); direction: [edge, 2] what stays
+    along a track. Of several edges that are left at a hit the straightest go on.
     """
     senders, receivers = edges.T
-    direction = np.asarray(doublets.slope(position, (senders, receivers)))
     length = np.linalg.norm(position[receivers] - position[senders], axis=-1)
     on = activations(edges, direction, length, n_hits=len(position), settings=settings) > 0.5
     pairs = tracks.triplets(senders[on], receivers[on])

@@ -49,6 +49,9 @@ class Settings(NamedTuple):
     n_best: int = 3
 
 
+DEFAULT = Settings()
+
+
 class Gaussian(NamedTuple):
     """Where the next step goes: mean, width [track, 2], in units of `scale`."""
 

@@ -35,7 +35,7 @@ def test_straight_tracks_win(event):
 
 
 def test_tracks_of_what_is_left(event):
-    found = hopfield.link(event[4], event[0])
+    found = hopfield.link(event[4], event[0], event[1])
     truth = np.stack([np.arange(48), np.repeat(np.arange(N_TRACKS), N_PLANES)], -1)
     assert metrics.match(found, truth, style="perfect").is_found.mean() > 0.8
 

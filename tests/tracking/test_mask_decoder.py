@@ -1,0 +1,89 @@
+"""Masks of queries: what is asked about, and tracks of particles after a short training."""
+
+import jax
+import numpy as np
+import pytest
+
+from hepjax.io import hits
+from hepjax.nn import model
+from hepjax.tracking import clouds, data, mask_decoder, metrics
+from hepjax.tracking.simulation import velo
+
+
+def events(n, seed):
+    """Few straight tracks each, little noise."""
+    beam = velo.Beam(n_collisions=1.0, n_prompt=12.0, noise=0.05)
+    return [velo.event(jax.random.key(seed + k), beam) for k in range(n)]
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return events(60, 300)
+
+
+@pytest.fixture(scope="module")
+def trained(sample):
+    network = model.from_linen(
+        mask_decoder.MaskDecoder(width=32, n_layers=2, window=32, n_queries=128, n_rounds=1)
+    )
+    made = [clouds.cloud(event, data.reconstructible(event), room=512) for event in sample[:40]]
+    plan = clouds.Plan(n_epochs=10, n_events=4, learning_rate=3e-3)
+    return network, mask_decoder.fit(network, made, plan, seed=0)
+
+
+def test_queries_ask_about_the_hits_around_them(trained, sample):
+    one = clouds.cloud(sample[50])
+    out = jax.device_get(clouds.apply(*trained, one))
+    n = int(one.mask.sum())
+    assert out.real.sum() == min(int(out.n_found), 128) > 0
+    for query, looked, there in zip(out.query[out.real], out.looked, out.there):
+        seen = looked[there]
+        assert len(set(seen)) == len(seen) == min(n, 64)
+        assert query in seen
+        assert seen.max() < n
+
+
+def test_most_particles_are_found_and_few_tracks_are_fake(trained, sample):
+    matched, wanted = [], []
+    for event in sample[50:]:
+        found = mask_decoder.find(*trained, event)
+        n = hits.n_particles(event)
+        matched.append(metrics.match(found, event.truth, style="double_majority", n_particles=n))
+        wanted.append(data.reconstructible(event))
+    assert metrics.efficiency(matched, wanted).value > 0.6
+    assert metrics.fake_rate(matched).value < 0.3
+
+
+def test_loss_of_a_perfect_answer_is_near_0(sample):
+    """Logits that are right everywhere, for queries at all first hits."""
+    event = sample[0]
+    one = clouds.cloud(event, data.reconstructible(event))
+    query = np.flatnonzero(one.is_first)
+    n = int(one.mask.sum())
+    looked = np.broadcast_to(np.arange(n), (len(query), n))
+    target = clouds.same(one, query[:, None], looked)
+    out = mask_decoder.Output(
+        np.where(one.is_first, 20.0, -20.0),
+        query,
+        np.ones(len(query), bool),
+        looked,
+        np.ones(looked.shape, bool),
+        np.where(target, 20.0, -20.0),
+        len(query),
+    )
+    for term in mask_decoder.loss(out, one).values():
+        assert float(term.total / term.weight) < 1e-6
+    wrong = mask_decoder.loss(out._replace(masks=-out.masks, first=-out.first), one)
+    assert all(float(term.total / term.weight) > 0.5 for term in wrong.values())
+
+
+def test_no_hits_and_too_many_queries(trained, sample):
+    empty = hits.select(sample[0], np.zeros(hits.n_hits(sample[0]), bool))
+    assert mask_decoder.find(*trained, empty).shape == (0, 2)
+    eager = model.from_linen(
+        mask_decoder.MaskDecoder(32, 2, 32, n_queries=128, n_rounds=1, cut=-1e9)
+    )
+    large = max(sample, key=hits.n_hits)
+    assert hits.n_hits(large) > 128
+    with pytest.raises(ValueError, match="queries, expected at most 128"):
+        mask_decoder.find(eager, trained[1], large)
