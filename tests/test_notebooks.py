@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import jax
 import pytest
+
+from hepjax import runs
+from hepjax.tracking import data, edge_filter, finder, scorers, training, triplets
+from hepjax.tracking.simulation import velo
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
@@ -31,3 +36,30 @@ def test_jets_top(tiny_run, monkeypatch):
     assert len(pictures) >= 5
     assert "auc_bdt" in text
     assert "QCD jets pass" in text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tracking_velo(tmp_path, monkeypatch):
+    beam = velo.Beam(n_collisions=1.5, n_prompt=40.0)
+    events = [velo.event(jax.random.key(k), beam) for k in range(10)]
+    small = scorers.Settings(16, 2048, 1e-2, 60)
+    settings = finder.Settings(
+        edge_filter.Settings(small, n_edges=1500),
+        n_filter=6,
+        n_tuning=2,
+        width=8,
+        n_rounds=2,
+        plan=training.Plan(3),
+        judge=triplets.Settings(network=small),
+    )
+    sample = [data.Labelled(event, data.true_edges(event)) for event in events]
+    run = runs.create(tmp_path / "run", {})
+    finder.fit(run, sample, settings)
+    found = executed(FOLDER / "tracking_velo.ipynb", {"HEPJAX_RUN": run.path}, monkeypatch)
+    outputs = [out for cell in found.cells for out in cell.get("outputs", [])]
+    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    text = "".join(out.get("text", "") for out in outputs)
+    assert len(pictures) == 4
+    assert "with partners" in text
+    assert "walkthrough" in text

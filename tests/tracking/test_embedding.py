@@ -7,7 +7,7 @@ import pytest
 from hepjax.tracking import data, detectors, edge_filter, embedding, neighbours
 
 SMALL = embedding.Settings(
-    width=48, n_coordinates=4, room=8192, n_tuning=3, n_epochs=20, learning_rate=1e-2
+    width=48, n_coordinates=4, room=8192, n_tuning=3, n_epochs=12, learning_rate=1e-2
 )
 
 

@@ -18,21 +18,22 @@ def events(n, seed):
 
 @pytest.fixture(scope="module")
 def sample():
-    return events(60, 300)
+    return [event for event in events(110, 300) if hits.n_hits(event) <= 256]
+
+
+NETWORK = mask_decoder.MaskDecoder(32, 1, 32, n_queries=128, n_rounds=1, cut=-2.0)
 
 
 @pytest.fixture(scope="module")
 def trained(sample):
-    network = model.from_linen(
-        mask_decoder.MaskDecoder(width=32, n_layers=2, window=32, n_queries=128, n_rounds=1)
-    )
-    made = [clouds.cloud(event, data.reconstructible(event), room=512) for event in sample[:40]]
-    plan = clouds.Plan(n_epochs=10, n_events=4, learning_rate=3e-3)
+    network = model.from_linen(NETWORK)
+    made = [clouds.cloud(event, data.reconstructible(event), room=256) for event in sample[10:]]
+    plan = clouds.Plan(n_epochs=10, n_events=4, learning_rate=5e-3)
     return network, mask_decoder.fit(network, made, plan, seed=0)
 
 
 def test_queries_ask_about_the_hits_around_them(trained, sample):
-    one = clouds.cloud(sample[50])
+    one = clouds.cloud(sample[0])
     out = jax.device_get(clouds.apply(*trained, one))
     n = int(one.mask.sum())
     assert out.real.sum() == min(int(out.n_found), 128) > 0
@@ -45,7 +46,7 @@ def test_queries_ask_about_the_hits_around_them(trained, sample):
 
 def test_most_particles_are_found_and_few_tracks_are_fake(trained, sample):
     matched, wanted = [], []
-    for event in sample[50:]:
+    for event in sample[:10]:
         found = mask_decoder.find(*trained, event)
         n = hits.n_particles(event)
         matched.append(metrics.match(found, event.truth, style="double_majority", n_particles=n))
@@ -63,12 +64,12 @@ def test_loss_of_a_perfect_answer_is_near_0(sample):
     looked = np.broadcast_to(np.arange(n), (len(query), n))
     target = clouds.same(one, query[:, None], looked)
     out = mask_decoder.Output(
-        np.where(one.is_first, 20.0, -20.0),
+        np.where(one.is_first, 20.0, -20.0).astype(np.float32),
         query,
         np.ones(len(query), bool),
         looked,
         np.ones(looked.shape, bool),
-        np.where(target, 20.0, -20.0),
+        np.where(target, 20.0, -20.0).astype(np.float32),
         len(query),
     )
     for term in mask_decoder.loss(out, one).values():
@@ -80,9 +81,7 @@ def test_loss_of_a_perfect_answer_is_near_0(sample):
 def test_no_hits_and_too_many_queries(trained, sample):
     empty = hits.select(sample[0], np.zeros(hits.n_hits(sample[0]), bool))
     assert mask_decoder.find(*trained, empty).shape == (0, 2)
-    eager = model.from_linen(
-        mask_decoder.MaskDecoder(32, 2, 32, n_queries=128, n_rounds=1, cut=-1e9)
-    )
+    eager = model.from_linen(NETWORK.clone(cut=-1e9))
     large = max(sample, key=hits.n_hits)
     assert hits.n_hits(large) > 128
     with pytest.raises(ValueError, match="queries, expected at most 128"):

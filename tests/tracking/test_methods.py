@@ -27,7 +27,10 @@ def test_methods_of_a_graph_find_tracks(name, velo_finder, sample):
     assert len(np.unique(pairs, axis=0)) == len(pairs)
 
 
-@pytest.mark.parametrize("name", methods.CLOUDS)
+@pytest.mark.parametrize(
+    "name",
+    ["condensation", *(pytest.param(x, marks=pytest.mark.slow) for x in ("masks", "contrastive"))],
+)
 def test_methods_without_a_graph_run(name, sample):
     made = [
         clouds.cloud(one.event, data.reconstructible(one.event), room=2048) for one in sample[:2]
