@@ -11,9 +11,10 @@ tracks below 1 GeV and of fewer than seven measurements unless it is told otherw
 """
 
 import csv
+import gzip
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,9 @@ def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
     path: a file of CsvTrackWriter; hit_id: [hit] measurements of the event. Raises BadFile for a
     file without the column of measurements, and one that names a measurement that is not there.
     """
-    with open(path, newline="") as file:
+    name = os.fspath(path)
+    opened: Any = gzip.open if name.endswith(".gz") else open
+    with opened(name, "rt", newline="") as file:
         rows = list(csv.DictReader(file))
     if rows and "Measurements_ID" not in rows[0]:
         raise BadFile(f"{path}: column Measurements_ID missing, found {', '.join(rows[0])}")
@@ -85,16 +88,16 @@ def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
         if word
     ]
     pairs = np.array(listed, np.int64).reshape(-1, 2)
-    return np.stack([columns.rows(os.fspath(path), pairs[:, 0], hit_id), pairs[:, 1]], -1)
+    return np.stack([columns.rows(name, pairs[:, 0], hit_id), pairs[:, 1]], -1)
 
 
 def tracks_beside(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
     """Read the tracks of a file of measurements from the file beside it, none where there is none:
-    event000000000-tracks.csv.
+    event000000000-tracks.csv, or the same with .gz.
     """
     start = os.fspath(path).split("-measurements.csv")[0]
-    beside = Path(f"{start}-tracks.csv")
-    return read_tracks(beside, hit_id) if beside.exists() else np.zeros((0, 2), np.int64)
+    beside = columns.find(f"{start}-tracks.csv")
+    return read_tracks(beside, hit_id) if beside else np.zeros((0, 2), np.int64)
 
 
 def _table(start: str, what: str, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -1,11 +1,14 @@
 """Matching tracks to particles: by hand, between styles, and against other people's code."""
 
+import csv
+import gzip
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hepjax.io import velo
+from hepjax.io import acts, velo
 from hepjax.tracking import metrics
 
 #  hits 0-3 of particle 0, 4-7 of particle 1, 8-9 noise
@@ -199,3 +202,25 @@ def test_electrons_stand_apart():
     assert table["electron_efficiency"].value == 1
     assert table["velo_efficiency"].value == 0
     assert table["ghost_rate"].value == 0
+
+
+def test_shares_of_hits_against_acts():
+    """An event that ACTS made and whose tracks it matched itself: the same share of hits of one
+    particle, and the same tracks below half. ACTS leaves outliers out of the share, and lists them
+    among the hits; tracks with any are not compared.
+    """
+    start = Path(__file__).parents[1] / "io" / "acts_event" / "event000000242"
+    event = acts.read_event(f"{start}-measurements.csv.gz")
+    pairs = acts.tracks_beside(f"{start}-measurements.csv.gz", event.hits["hit_id"])
+    with gzip.open(f"{start}-tracks.csv.gz", "rt", newline="") as file:
+        theirs = list(csv.DictReader(file))
+    matched = metrics.match(pairs, event.truth, style="atlas", n_tracks=len(theirs))
+    compared = np.array([int(row["nOutliers"]) == 0 for row in theirs])
+    share = np.array([float(row["truthMatchProbability"]) for row in theirs])
+    fake = np.array([row["good/duplicate/fake"] == "fake" for row in theirs])
+    assert compared.sum() > 200
+    assert (share[compared] < 1).sum() == 5
+    assert fake[compared].sum() == 1
+    np.testing.assert_allclose(matched.purity[compared], share[compared], atol=1e-6)
+    even = share == 0.5  # half of the hits: a match in acorn's style, none in ACTS'
+    assert ((matched.particle_of < 0) == fake)[compared & ~even].all()
