@@ -37,7 +37,9 @@ from hepjax.tracking.interaction_network import InteractionNetwork
 
 BUDGETS = (
     graphs.Budget(2048, 12_288),
-    graphs.Budget(4608, 32_768),
+    graphs.Budget(4608, 16_384),
+    graphs.Budget(7168, 32_768),
+    graphs.Budget(9728, 65_536),
     graphs.Budget(9728, 131_072),
     graphs.Budget(24_832, 262_144),
     graphs.Budget(98_816, 1_048_576),
