@@ -48,7 +48,8 @@ class Detector(NamedTuple):
     learned; coordinates: of positions [hit, 3], a pytree that `accept` looks at; accept: which
     pairs are looked at; describe: pairs by themselves [pair, feature]; direction: what stays along
     a track [pair, 2]; shapes: rooms for its events, the smallest first; n_sectors: of the azimuth,
-    cells of a layer that are alike (`module_map`).
+    cells of a layer that are alike (`module_map`); overlaps: whether modules of a layer do, so
+    that particles have two hits in it (`tracks.merged`).
     """
 
     n_cells: int
@@ -61,6 +62,7 @@ class Detector(NamedTuple):
     direction: partners.Direction
     shapes: tuple[Shape, ...]
     n_sectors: int = 1
+    overlaps: bool = False
 
 
 N_MODULES = 52
@@ -160,4 +162,5 @@ PIXELS = Detector(
     doublets.turn,
     PIXEL_SHAPES,
     N_SECTORS,
+    overlaps=True,
 )

@@ -162,6 +162,13 @@ def edges(tracker: Finder, event: hits.Event) -> triplets.Edges:
     return edges_of(tracker.network, tracker.variables, event, one, tracker.detector)
 
 
+def link(tracker: Finder, edges: triplets.Edges) -> np.ndarray:
+    """Make tracks of the edges of an event: pairs (hit, track) [pair, 2]."""
+    return triplets.link(
+        tracker.judge, edges, tracker.settings.judge, overlaps=tracker.detector.overlaps
+    )
+
+
 def fit(
     run: runs.Run,
     sample: Sequence[data.Labelled],
@@ -274,6 +281,6 @@ def _find(finder: Finder, event: hits.Event) -> Found:
     hits.validate(event)
     one, selection = graph(finder.chosen, event, finder.detector)
     edges = edges_of(finder.network, finder.variables, event, one, finder.detector)
-    pairs = triplets.link(finder.judge, edges, finder.settings.judge)
+    pairs = link(finder, edges)
     problem = f"{selection.n_lost} pairs did not fit" if selection.n_lost else ""
     return Found(pairs, edges.ends, edges.odds, problem)

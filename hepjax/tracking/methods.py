@@ -61,7 +61,7 @@ def of_graph(
         return walkthrough.link(edges.ends, edges.odds, hits.n_hits(event))
 
     def judged(event: hits.Event, edges: triplets.Edges) -> np.ndarray:
-        return triplets.link(tracker.judge, edges, tracker.settings.judge)
+        return finder.link(tracker, edges)
 
     def neurons(event: hits.Event, edges: triplets.Edges) -> np.ndarray:
         return hopfield.link(data.position(event), edges.ends, edges.direction)

@@ -88,6 +88,42 @@ def keep(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return numbered(pairs[kept[pairs[:, 1]]])
 
 
+def merged(pairs: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Join tracks that are one particle's where it has two hits in many layers, in modules that
+    overlap: each of them has a chain of its own, and edges lead from one to the other.
+
+    pairs: (hit, track) [pair, 2]; ends: [edge, 2] edges that are held for true. Of two tracks the
+    hits that only one has count, and the edges between those: the tracks are joined where there are
+    as many edges as the shorter has such hits, less one, or where two hits are on both. Two
+    particles that cross in one hit have no such edge. Returns pairs, tracks numbered anew.
+    """
+    if not len(pairs):
+        return pairs
+    n_hits = max(int(pairs[:, 0].max()), int(ends.max(initial=0))) + 1
+    n = int(pairs[:, 1].max()) + 1
+    on = sparse.csr_matrix((np.ones(len(pairs)), tuple(pairs.T)), (n_hits, n))
+    size = np.bincount(pairs[:, 1])
+    shared = sparse.triu(on.T @ on, 1).tocsr()
+    edges = sparse.csr_matrix((np.ones(len(ends)), tuple(ends.T)), (n_hits, n_hits))
+    between = on.T @ edges @ on
+    between = sparse.triu(between + between.T, 1).tocoo()
+    some = (between + shared).tocoo()
+    joined = []
+    hits_of = [set(x) for x in np.split(on.tocsc().indices, np.cumsum(size)[:-1])]
+    onwards = {hit: set(edges.indices[slice(*edges.indptr[hit : hit + 2])]) for hit in pairs[:, 0]}
+    for a, b in zip(some.row, some.col):
+        own, other = hits_of[a] - hits_of[b], hits_of[b] - hits_of[a]
+        n_own = min(len(own), len(other))
+        n_edges = sum(len(onwards[h] & other) for h in own)
+        n_edges += sum(len(onwards[h] & own) for h in other)
+        if n_edges >= max(n_own - 1, 1) or shared[a, b] >= 2:
+            joined.append((a, b))
+    first, second = np.array(joined, int).reshape(-1, 2).T
+    graph = sparse.coo_matrix((np.ones(len(first)), (first, second)), (n, n))
+    whole = csgraph.connected_components(graph, directed=False)[1]
+    return numbered(np.unique(np.stack([whole[pairs[:, 1]], pairs[:, 0]], -1), axis=0)[:, ::-1])
+
+
 def without_clones(pairs: np.ndarray, *, share: float = 0.5, least: int = 2) -> np.ndarray:
     """Drop tracks that share `least` hits and more than a share of theirs with a longer one.
 

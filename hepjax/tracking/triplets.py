@@ -97,11 +97,14 @@ def fit(
     return scorers.fit((x,), label, np.ones(len(label)), settings.network, seed=seed)
 
 
-def link(judge: scorers.Scorer, edges: Edges, settings: Settings) -> np.ndarray:
+def link(
+    judge: scorers.Scorer, edges: Edges, settings: Settings, *, overlaps: bool = False
+) -> np.ndarray:
     """Make tracks of the edges of an event: pairs (hit, track) [pair, 2].
 
     Each edge takes its best triplet on either side, of those above the cut; a track of one triplet
-    must be above `lone` too, since no other speaks for it.
+    must be above `lone` too, since no other speaks for it. overlaps: whether particles have two
+    hits in a layer (`tracks.merged`).
     """
     kept = above(edges, settings.min_odds)
     pairs = tracks.triplets(*kept.ends.T)
@@ -113,4 +116,7 @@ def link(judge: scorers.Scorer, edges: Edges, settings: Settings) -> np.ndarray:
     np.maximum.at(best, first[first == second], odds[first == second])
     good = ((np.bincount(chain, minlength=len(best)) > 2) | (best > settings.lone))[chain]
     senders, receivers = kept.ends[good].T
-    return tracks.without_clones(tracks.assemble(senders, receivers, chain[good]))
+    found = tracks.assemble(senders, receivers, chain[good])
+    if overlaps:
+        found = tracks.merged(found, edges.ends[edges.odds > 0])
+    return tracks.without_clones(found)

@@ -1,5 +1,7 @@
 """Edges become tracks: triplets, links that both sides want, shared hits, and no clones."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,34 @@ def test_tracks_are_kept_and_numbered_anew():
     pairs = np.array([[3, 0], [4, 0], [3, 1], [5, 2]])
     assert tracks.keep(pairs, np.array([False, True, True])).tolist() == [[3, 0], [5, 1]]
     assert tracks.keep(np.zeros((0, 2), int), np.zeros(0, bool)).shape == (0, 2)
+
+
+def doubled(n_layers, doubles):
+    """The chains of a particle with hits 2k, and 2k + 1 in some layers, and all its edges."""
+    layers = [[2 * k, 2 * k + 1] if k in doubles else [2 * k] for k in range(n_layers)]
+    ends = [(a, b) for x, y in itertools.pairwise(layers) for a in x for b in y]
+    chains = [[x[0] for x in layers]]
+    runs = [k for k in range(n_layers) if k in doubles]
+    if runs:
+        chains.append([x[-1] for x in layers[max(runs[0] - 1, 0) : runs[-1] + 2]])
+    pairs = [(hit, track) for track, chain in enumerate(chains) for hit in chain]
+    return np.array(pairs), np.array(ends)
+
+
+@pytest.mark.parametrize("doubles", [(1, 2), (0, 1, 2, 3, 4), (3, 4), (1,), (1, 2, 3)])
+def test_chains_of_doubled_hits_are_one_track(doubles):
+    pairs, ends = doubled(5, doubles)
+    found = tracks.merged(pairs, ends)
+    assert set(found[:, 1]) == {0}
+    assert sorted(found[:, 0]) == sorted(set(pairs[:, 0]))
+
+
+def test_particles_that_cross_or_run_beside_stay_two():
+    cross = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [2, 1], [4, 1], [5, 1], [6, 1]])
+    edges = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [5, 2], [2, 6], [1, 6]])
+    assert tracks.merged(cross, edges[:6]).tolist() == cross.tolist()
+    beside = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [4, 1], [5, 1], [6, 1], [7, 1]])
+    edges = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [5, 6], [6, 7], [1, 6], [5, 2]])
+    assert tracks.merged(beside, edges).tolist() == beside.tolist()  # two edges, three are asked
+    assert len(tracks.merged(np.zeros((0, 2), int), edges)) == 0
+    assert tracks.merged(beside, np.zeros((0, 2), int)).tolist() == beside.tolist()
