@@ -64,21 +64,23 @@ def empty(n=0):
 
 
 def test_no_event_stops_the_others(velo_finder, velo_events, found):
-    """No hit, one hit, hits in one place, a NaN, an empty module, too many hits, a good event."""
+    """None, one, hits in one place, a NaN, an empty module, too many, hits twice, a good event."""
     good = velo_events[12]
     x = np.where(good.hits["x"] > 9, np.nan, good.hits["x"])
     nan = good._replace(hits={**good.hits, "x": x})
     kept = good.hits["module"] != 20
     lacking = hits.Event({k: x[kept] for k, x in good.hits.items()}, {}, np.zeros((0, 2), int))
-    events = [empty(), empty(1), empty(3), nan, lacking, empty(9999), good]
+    again = np.r_[np.arange(hits.n_hits(good)), np.arange(0, hits.n_hits(good), 5)]
+    twice = hits.Event({k: x[again] for k, x in good.hits.items()}, {}, np.zeros((0, 2), int))
+    events = [empty(), empty(1), empty(3), nan, lacking, empty(9999), twice, good]
     answers = finder.find(velo_finder, events)
-    assert [len(one.pairs) == 0 for one in answers] == [True] * 4 + [False, True, False]
+    assert [len(one.pairs) == 0 for one in answers] == [True] * 4 + [False, True, False, False]
     problems = [one.problem for one in answers]
     assert problems[:3] == ["", "", ""]
-    assert problems[4] == problems[6] == ""
+    assert problems[4] == problems[6] == problems[7] == ""
     assert "x of hit" in problems[3]
     assert "9999 hits" in problems[5]
-    np.testing.assert_array_equal(answers[6].pairs, found[0].pairs)
+    np.testing.assert_array_equal(answers[7].pairs, found[0].pairs)
 
 
 def test_scores_of_true_edges_are_higher(found, velo_events):
