@@ -160,3 +160,30 @@ def tiny_run(jets_top, tiny_config):
     """A run folder of jets_top on toy jets."""
     jets_top.main(tiny_config)
     return tiny_config.out
+
+
+@pytest.fixture(scope="session")
+def pixel_config(load_experiment, tmp_path_factory):
+    """A config of tracking_trackml whose finder is trained in seconds, on seven small events."""
+    from hepjax.tracking import edge_filter, finder, scorers, training, triplets
+
+    small = scorers.Settings(16, 2048, 1e-2, 80)
+    tracker = finder.Settings(
+        edge_filter.Settings(small, n_edges=1200),
+        n_filter=5,
+        n_tuning=1,
+        width=8,
+        n_rounds=2,
+        plan=training.Plan(8, learning_rate=1e-2),
+        judge=triplets.Settings(cut=-1.0, network=small),
+    )
+    out = tmp_path_factory.mktemp("pixels") / "run"
+    return load_experiment("tracking_trackml").Config(
+        out=out, pile_up=3.0, n_train=7, n_validation=2, data_seed=21, tracker=tracker
+    )
+
+
+@pytest.fixture(scope="session")
+def pixel_run(load_experiment, pixel_config):
+    """What tracking_trackml gives with that config; the trained finder is in its folder."""
+    return load_experiment("tracking_trackml").main(pixel_config)

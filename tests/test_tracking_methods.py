@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hepjax.tracking import clouds, edge_filter, finder, scorers, training, triplets
+from hepjax.tracking import clouds
 
 KEYS = ("double_majority_efficiency", "double_majority_fake_rate", "duplicate_rate")
 
@@ -15,24 +15,22 @@ def experiment(load_experiment):
 
 
 @pytest.fixture
-def config(experiment, tmp_path):
-    small = scorers.Settings(16, 2048, 1e-2, 60)
-    edges = edge_filter.Settings(small, n_edges=900)
-    judge = triplets.Settings(network=small)
-    tracker = finder.Settings(edges, 6, 2, 8, 2, training.Plan(3), judge=judge)
+def config(experiment, pixel_config, tmp_path):
     return experiment.Config(
         out=tmp_path / "run",
         methods=("triplets", "walkthrough"),
-        pile_up=1.0,
-        n_train=8,
+        edges_from=pixel_config.out,
+        pile_up=3.0,
+        data_seed=21,
+        n_train=7,
         n_validation=2,
-        tracker=tracker,
         plan=clouds.Plan(1),
         width=8,
     )
 
 
-def test_tracking_methods(experiment, config, tmp_path):
+def test_tracking_methods(experiment, config, pixel_run):
+    """With the finder of a run of tracking_trackml, on its events: the same numbers."""
     results = experiment.main(config)
     assert list(results["validation"]) == list(config.methods)
     for row in results["validation"].values():
@@ -44,12 +42,9 @@ def test_tracking_methods(experiment, config, tmp_path):
             assert row[f"{key}_error"] > 0
     assert json.loads((config.out / "metrics.json").read_text()) == results
     assert (config.out / "plots" / "efficiency_pt.png").exists()
-    again = experiment.dataclasses.replace(
-        config, out=tmp_path / "again", edges_from=config.out, methods=("triplets",)
-    )
-    row = experiment.main(again)["validation"]["triplets"]
-    same = {k: x for k, x in results["validation"]["triplets"].items() if "seconds" not in k}
-    assert {k: x for k, x in row.items() if "seconds" not in k} == same
+    row = results["validation"]["triplets"]
+    same = {k: x for k, x in row.items() if "seconds" not in k}
+    assert same == {k: pixel_run["validation"]["ours"][k] for k in same}
 
 
 def test_unknown_methods_stop_at_once(experiment, config):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hepjax.io import hits
-from hepjax.tracking import edge_filter, finder, scorers, training, triplets
 from hepjax.tracking.detectors import PIXELS
 from hepjax.tracking.simulation import solenoid
 
@@ -21,28 +20,21 @@ def experiment(load_experiment):
 
 
 @pytest.fixture
-def config(experiment, tmp_path):
-    small = scorers.Settings(16, 2048, 1e-2, 60)
-    edges = edge_filter.Settings(small, n_edges=900)
-    judge = triplets.Settings(network=small)
-    tracker = finder.Settings(edges, 6, 2, 8, 2, training.Plan(3), judge=judge)
-    return experiment.Config(
-        out=tmp_path / "run", pile_up=1.0, n_train=8, n_validation=3, tracker=tracker
-    )
+def config(experiment, pixel_config, tmp_path):
+    return experiment.dataclasses.replace(pixel_config, out=tmp_path / "run")
 
 
-def test_tracking_trackml(experiment, config):
-    results = experiment.main(config)
-    row = results["validation"]["ours"]
-    assert row["n_events"] == 3
+def test_tracking_trackml(pixel_config, pixel_run):
+    row = pixel_run["validation"]["ours"]
+    assert row["n_events"] == 2
     assert row["n_targets"] > 50
     for key in KEYS:
         assert 0 <= row[key] <= 1
         assert row[f"{key}_error"] >= 0
     assert row["graph_edge_efficiency"] > 0.5
     for name in ("efficiency_pt", "efficiency_eta", "efficiency_radius", "event"):
-        assert (config.out / "plots" / f"{name}.png").exists()
-    assert json.loads((config.out / "metrics.json").read_text()) == results
+        assert (pixel_config.out / "plots" / f"{name}.png").exists()
+    assert json.loads((pixel_config.out / "metrics.json").read_text()) == pixel_run
 
 
 def test_tracks_below_the_cut_are_dropped(experiment, config):
