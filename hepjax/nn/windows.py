@@ -51,10 +51,8 @@ class WindowAttention(linen.Module):
     dtype: Any = None
 
     @linen.compact
-    def __call__(self, x: jax.Array, mask: jax.Array, bias: Any = None) -> jax.Array:
-        """Attend in x [item, feature]; mask [item]: the real items, which stand first; bias:
-        [block, head, width, 2 width] on the logits of what a block looks at.
-        """
+    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+        """Attend in x [item, feature]; mask [item]: the real items, which stand first."""
         length, n_features = x.shape
         if n_features % self.n_heads:
             raise ValueError(f"n_heads: expected a divisor of {n_features}, found {self.n_heads}")
@@ -70,7 +68,7 @@ class WindowAttention(linen.Module):
 
         query = project("query").reshape(-1, self.width, *heads)
         key, value = (project(name)[index] for name in ("key", "value"))
-        out = attention.attention(query, key, value, real, bias).reshape(length, n_features)
+        out = attention.attention(query, key, value, real).reshape(length, n_features)
         return linen.Dense(n_features, kernel_init=xavier, dtype=self.dtype, name="out")(out)
 
 
@@ -89,10 +87,8 @@ class WindowEncoder(linen.Module):
     dtype: Any = None
 
     @linen.compact
-    def __call__(self, x: jax.Array, mask: jax.Array, bias: Any = None) -> jax.Array:
-        """Encode x [item, feature]; mask [item]: the real items, which stand first; bias: [layer,
-        block, head, width, 2 width] on the logits of what a block looks at.
-        """
+    def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+        """Encode x [item, feature]; mask [item]: the real items, which stand first."""
         n_features = x.shape[-1]
         for k in range(self.n_layers):
 
@@ -100,7 +96,7 @@ class WindowEncoder(linen.Module):
                 return linen.LayerNorm(dtype=self.dtype, name=f"{name}_{k}")(x)
 
             attend = WindowAttention(self.n_heads, self.width, self.dtype, name=f"attention_{k}")
-            x = x + attend(normed(x, "norm"), mask, None if bias is None else bias[k])
+            x = x + attend(normed(x, "norm"), mask)
             widths = (self.ratio * n_features, n_features)
             x = x + mlp.MLP(widths, dtype=self.dtype, name=f"dense_{k}")(normed(x, "dense_norm"))
         return linen.LayerNorm(dtype=self.dtype, name="norm")(x)

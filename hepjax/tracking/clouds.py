@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import flax.linen as linen
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -28,11 +27,6 @@ from hepjax.tracking import data
 
 STEP = 1024
 """Room of clouds, hits, is a multiple of this."""
-
-
-N_HEADS = 4
-N_BETWEEN = 16
-"""Of the encoder: heads of its attention, channels of what is known of two hits together."""
 
 
 class Cloud(NamedTuple):
@@ -60,8 +54,7 @@ class Plan(NamedTuple):
 
 
 class Encoder(linen.Module):
-    """What is known of each hit of a cloud [hit, width], from it and from those in its window, and
-    from how they stand to each other (`relations`).
+    """What is known of each hit of a cloud [hit, width], from it and from those in its window.
 
     width; n_layers; window: hits; dtype: of the matrix products.
     """
@@ -75,33 +68,10 @@ class Encoder(linen.Module):
     def __call__(self, cloud: Cloud) -> jax.Array:
         """Encode a cloud."""
         x = mlp.MLP((self.width, self.width), dtype=self.dtype, name="hits")(cloud.features)
-        length = len(cloud.mask)
-        to, _ = windows.around(cloud.mask.sum(), length, self.window)
-        of = jnp.arange(length).reshape(-1, self.window)
-        between = relations(cloud.features, of[:, :, None], to[:, None])
-        shape = N_BETWEEN, self.n_layers * N_HEADS
-        bias = mlp.MLP(shape, dtype=self.dtype, name="between")(between)
-        bias = bias.reshape(*bias.shape[:3], self.n_layers, N_HEADS)
         encoder = windows.WindowEncoder(
-            self.n_layers, N_HEADS, self.window, dtype=self.dtype, name="windows"
+            self.n_layers, width=self.window, dtype=self.dtype, name="windows"
         )
-        return encoder(x, cloud.mask, jnp.transpose(bias, (3, 0, 4, 1, 2)))
-
-
-def relations(features: Any, of: jax.Array, to: jax.Array) -> jax.Array:
-    """Say how hits stand to others, by their places `of` and `to` in a cloud [..., 6]: the turn and
-    the rise on the way, and where the line between them meets the beam, all of order one.
-    """
-    x, y, z, log_r = (jnp.asarray(features)[:, k] for k in range(4))
-    r, z = 10 * jnp.exp(log_r), 300 * z
-    phi = jnp.arctan2(y, x)
-    dr, dz, dphi = (v[to] - v[of] for v in (r, z, phi))
-    dphi = dphi - 2 * np.pi * jnp.round(dphi / (2 * np.pi))
-    far = jnp.where(jnp.abs(dr) < 1, jnp.where(dr < 0, -1.0, 1.0), dr)
-    apart = jnp.sqrt(dr**2 + dz**2 + 1)
-    z0 = z[of] - r[of] * dz / far
-    listed = [20 * dphi, jnp.tanh(dphi / far * 1e3), dr / apart, dz / apart, apart / 200]
-    return jnp.stack([*listed, jnp.arcsinh(z0 / 50) / 2], -1)
+        return encoder(x, cloud.mask)
 
 
 def cloud(event: hits.Event, wanted: np.ndarray | None = None, *, room: int = 0) -> Cloud:

@@ -67,6 +67,22 @@ class Asked(NamedTuple):
     between: jax.Array
 
 
+def relations(features: Any, of: jax.Array, to: jax.Array) -> jax.Array:
+    """Say how hits stand to others, by their places `of` and `to` in a cloud [..., 6]: the turn and
+    the rise on the way, and where the line between them meets the beam, all of order one.
+    """
+    x, y, z, log_r = (jnp.asarray(features)[:, k] for k in range(4))
+    r, z = 10 * jnp.exp(log_r), 300 * z
+    phi = jnp.arctan2(y, x)
+    dr, dz, dphi = (v[to] - v[of] for v in (r, z, phi))
+    dphi = dphi - 2 * np.pi * jnp.round(dphi / (2 * np.pi))
+    far = jnp.where(jnp.abs(dr) < 1, jnp.where(dr < 0, -1.0, 1.0), dr)
+    apart = jnp.sqrt(dr**2 + dz**2 + 1)
+    z0 = z[of] - r[of] * dz / far
+    listed = [20 * dphi, jnp.tanh(dphi / far * 1e3), dr / apart, dz / apart, apart / 200]
+    return jnp.stack([*listed, jnp.arcsinh(z0 / 50) / 2], -1)
+
+
 class MaskDecoder(linen.Module):
     """Queries and masks of a cloud.
 
@@ -102,7 +118,7 @@ class MaskDecoder(linen.Module):
         there = real[:, None] & (offset + self.window < n)
         q = mlp.MLP((self.width, self.width), name="query")(x[query])
         between = mlp.MLP((N_BETWEEN, N_BETWEEN), activate_last=True, name="between")(
-            clouds.relations(cloud.features, query[:, None], looked)
+            relations(cloud.features, query[:, None], looked)
         )
         for k in range(self.n_rounds):
             q = self._round(q, x, Asked(looked, there, between), real, k)

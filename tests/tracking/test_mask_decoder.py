@@ -24,17 +24,23 @@ def sample():
 NETWORK = mask_decoder.MaskDecoder(32, 1, 32, n_queries=128, n_rounds=1, cut=-2.0)
 
 
+def train(sample, n_epochs):
+    network = model.from_linen(NETWORK)
+    made = [clouds.cloud(event, data.reconstructible(event), room=256) for event in sample]
+    plan = clouds.Plan(n_epochs=n_epochs, n_events=4, learning_rate=5e-3)
+    return network, mask_decoder.fit(network, made, plan, seed=0)
+
+
 @pytest.fixture(scope="module")
 def trained(sample):
-    network = model.from_linen(NETWORK)
-    made = [clouds.cloud(event, data.reconstructible(event), room=256) for event in sample[10:]]
-    plan = clouds.Plan(n_epochs=10, n_events=4, learning_rate=5e-3)
-    return network, mask_decoder.fit(network, made, plan, seed=0)
+    """A network that has seen some events six times."""
+    return train(sample[10:34], 6)
 
 
 def test_queries_ask_about_the_hits_around_them(trained, sample):
     one = clouds.cloud(sample[0])
-    out = jax.device_get(clouds.apply(*trained, one))
+    network = model.from_linen(NETWORK.clone(cut=-4.0))
+    out = jax.device_get(clouds.apply(network, trained[1], one))
     n = int(one.mask.sum())
     assert out.real.sum() == min(int(out.n_found), 128) > 0
     for query, looked, there in zip(out.query[out.real], out.looked, out.there):
@@ -44,8 +50,9 @@ def test_queries_ask_about_the_hits_around_them(trained, sample):
         assert seen.max() < n
 
 
-def test_most_particles_are_found_and_few_tracks_are_fake(trained, sample):
-    matched, wanted = [], []
+@pytest.mark.slow
+def test_most_particles_are_found_and_few_tracks_are_fake(sample):
+    trained, matched, wanted = train(sample[10:], 10), [], []
     for event in sample[:10]:
         found = mask_decoder.find(*trained, event)
         n = hits.n_particles(event)
@@ -86,3 +93,17 @@ def test_no_hits_and_too_many_queries(trained, sample):
     assert hits.n_hits(large) > 128
     with pytest.raises(ValueError, match="queries, expected at most 128"):
         mask_decoder.find(eager, trained[1], large)
+
+
+def test_the_loss_falls(trained, sample):
+    network, variables = trained
+    one = clouds.cloud(sample[0], data.reconstructible(sample[0]), room=256)
+    start = jax.jit(network.init)(jax.random.key(0), one)
+
+    @jax.jit
+    def total(variables, one):
+        out = network.apply(variables, one, train=True, key=jax.random.key(1))
+        terms = mask_decoder.loss(out, one)
+        return sum(mask_decoder.WEIGHTS[k] * x.total / x.weight for k, x in terms.items())
+
+    assert float(total(variables, one)) < 0.8 * float(total(start, one))
