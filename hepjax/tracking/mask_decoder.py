@@ -10,10 +10,10 @@ ones, so that a wrong one does no harm but to give a track twice.
 
 >>> one = clouds.Cloud(np.ones((256, 6)), np.arange(256) < 9, np.arange(256), np.zeros(256, int),
 ...                    np.arange(256) == 0)
->>> network = model.from_linen(MaskDecoder(width=16, n_layers=1, n_queries=32))
->>> out = network.apply(network.init(jax.random.key(0), one), one)
+>>> network = MaskDecoder(width=16, n_layers=1, n_queries=32)
+>>> out, _ = jax.eval_shape(lambda key: network.init_with_output(key, one), jax.random.key(0))
 >>> out.first.shape, out.masks.shape
-((256,), (32, 256))
+((256,), (32, 128))
 """
 
 from collections.abc import Sequence
