@@ -172,16 +172,11 @@ def fit(
     optimiser = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.weight_decay)
     )
-    built = train.mean_loss(means, weights)
-    done = train.fit(
-        train.gradient_step(built, optimiser),
-        train.init(variables["params"], optimiser, jax.random.key(seed)),
-        served,
-        built.finish,
-        train.Settings(plan.n_epochs),
-        run=run,
+    until, start = train.Settings(plan.n_epochs), variables["params"]
+    params = train.minimise(
+        means, start, optimiser, served, until, seed=seed, weights=weights, run=run
     )
-    return {"params": done.state.params}
+    return {"params": params}
 
 
 def apply(network: model.Model, variables: Any, one: Cloud) -> Any:

@@ -120,15 +120,9 @@ def fit(
     n_steps = settings.n_epochs * last
     schedule = optax.cosine_onecycle_schedule(n_steps, settings.learning_rate, 0.1)
     optimiser = optax.adamw(schedule, weight_decay=1e-4)
-    loss = train.mean_loss(means)
-    done = train.fit(
-        train.gradient_step(loss, optimiser),
-        train.init(params, optimiser, jax.random.key(seed)),
-        batch.from_plan(plan, fill),
-        loss.finish,
-        train.Settings(settings.n_epochs),
-    )
-    params = jax.device_get(done.state.params)
+    batches, until = batch.from_plan(plan, fill), train.Settings(settings.n_epochs)
+    params = train.minimise(means, params, optimiser, batches, until, seed=seed)
+    params = jax.device_get(params)
     apart = np.concatenate([_apart(params, one) for one in sample[last:]])
     return Embedding(params, links, float(np.quantile(apart, settings.keep)))
 

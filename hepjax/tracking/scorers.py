@@ -119,15 +119,9 @@ def fit(
 
     schedule = optax.cosine_onecycle_schedule(settings.n_steps, settings.learning_rate, 0.1)
     optimiser = optax.adamw(schedule, weight_decay=1e-4)
-    loss = train.mean_loss(cross_entropy)
-    done = train.fit(
-        train.gradient_step(loss, optimiser),
-        train.init(params, optimiser, jax.random.key(seed)),
-        batch.from_plan(plan, fill),
-        loss.finish,
-        train.Settings(n_steps=settings.n_steps),
-    )
-    return scorer._replace(params=done.state.params)
+    batches, until = batch.from_plan(plan, fill), train.Settings(n_steps=settings.n_steps)
+    params = train.minimise(cross_entropy, params, optimiser, batches, until, seed=seed)
+    return scorer._replace(params=params)
 
 
 def save(path: Path, *scorers: Scorer, **arrays: np.ndarray) -> None:

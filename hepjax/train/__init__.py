@@ -1,7 +1,8 @@
 """Training: a loss of additive sums, a pure step, and `fit`, the one loop that drives any step.
 
 In order of use: `loss` (Loss, mean_loss, gradient), `step` (TrainState, init, gradient_step),
-`loop` (Settings, Validation, fit) and `evaluation` (evaluate, predict).
+`loop` (Settings, Validation, fit; minimise, for small networks) and `evaluation` (evaluate,
+predict).
 
 >>> import jax, jax.numpy as jnp, numpy as np, optax
 >>> from hepjax import batch, train
@@ -15,7 +16,7 @@ In order of use: `loss` (Loss, mean_loss, gradient), `step` (TrainState, init, g
 """
 
 from hepjax.train.evaluation import evaluate, predict
-from hepjax.train.loop import Fit, Position, Settings, Validation, fit
+from hepjax.train.loop import Fit, Position, Settings, Validation, fit, minimise
 from hepjax.train.loss import Loss, Sums, gradient, mean_loss
 from hepjax.train.step import Step, TrainState, gradient_step, init
 
@@ -34,5 +35,6 @@ __all__ = [
     "gradient_step",
     "init",
     "mean_loss",
+    "minimise",
     "predict",
 ]

@@ -20,8 +20,8 @@ import numpy as np
 from hepjax import batch as batching
 from hepjax import checkpoint, parallel, runs
 from hepjax.train import evaluation
-from hepjax.train.loss import Sums
-from hepjax.train.step import Step, TrainState
+from hepjax.train.loss import Sums, mean_loss
+from hepjax.train.step import Step, TrainState, gradient_step, init
 
 Finish = Callable[[Sums], tuple[Any, dict[str, Any]]]
 MAX_PENDING = 8
@@ -326,3 +326,25 @@ def _total_steps(batches: batching.Batches | None, settings: Settings) -> int | 
         return settings.n_steps
     steps = settings.n_epochs * len(batches.shapes(0))
     return steps if settings.n_steps is None else min(steps, settings.n_steps)
+
+
+def minimise(
+    means: Callable[[Any, Any, Any], Any],
+    params: Any,
+    optimiser: Any,
+    batches: batching.Batches,
+    settings: Settings,
+    *,
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+    run: runs.Run | None = None,
+) -> Any:
+    """Train the parameters of a small network by its means alone, and return them.
+
+    means, weights: as for `mean_loss`; optimiser: of optax; seed: of the keys that means gets. What
+    needs validation or checkpoints takes `fit`.
+    """
+    loss = mean_loss(means, weights)
+    state = init(params, optimiser, jax.random.key(seed))
+    step = gradient_step(loss, optimiser)
+    return fit(step, state, batches, loss.finish, settings, run=run).state.params

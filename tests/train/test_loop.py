@@ -259,3 +259,27 @@ def test_the_state_given_is_not_used_up():
     step = train.gradient_step(LOSS, OPTIMISER)
     train.fit(step, state, batches(), LOSS.finish, train.Settings(n_steps=3))
     assert float(state.params["a"]) == 1.0
+
+
+def test_minimise_is_fit_with_the_loss_of_means():
+    """The same parameters, to the last bit, and the weights of terms count."""
+    x = np.arange(8.0, dtype=np.float32)
+    batches = batch.Batches(lambda epoch: [8], lambda epoch, i: x, lambda epoch, i: np.arange(8))
+
+    def means(w, x, key):
+        return {"near": batch.mean((x - w) ** 2), "small": batch.mean(w[None] ** 2)}
+
+    optimiser, settings = optax.sgd(0.1), train.Settings(n_epochs=5)
+    weights = {"small": 0.5}
+    found = train.minimise(
+        means, jnp.zeros(()), optimiser, batches, settings, seed=0, weights=weights
+    )
+    loss = train.mean_loss(means, weights)
+    state = train.init(jnp.zeros(()), optimiser, jax.random.key(0))
+    step = train.gradient_step(loss, optimiser)
+    expected = train.fit(step, state, batches, loss.finish, settings).state.params
+    assert float(found) == float(expected)
+    w = 0.0
+    for _ in range(5):
+        w -= 0.1 * (2 * (w - x.mean()) + w)
+    assert float(found) == pytest.approx(w, rel=1e-5)

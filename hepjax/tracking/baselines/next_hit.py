@@ -151,15 +151,9 @@ def fit(
     schedule = optax.cosine_onecycle_schedule(settings.n_steps, settings.learning_rate, 0.1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     params = network.init(jax.random.key(seed), steps[:1], mask[:1])["params"]
-    loss = train.mean_loss(means)
-    done = train.fit(
-        train.gradient_step(loss, optimiser),
-        train.init(params, optimiser, jax.random.key(seed)),
-        batch.from_plan(plan, fill),
-        loss.finish,
-        train.Settings(n_steps=settings.n_steps),
-    )
-    return Predictor(jax.device_get(done.state.params), scale, settings)
+    batches, until = batch.from_plan(plan, fill), train.Settings(n_steps=settings.n_steps)
+    params = train.minimise(means, params, optimiser, batches, until, seed=seed)
+    return Predictor(jax.device_get(params), scale, settings)
 
 
 def _surprise(out: Any, change: jax.Array) -> jax.Array:
