@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.io import hits
-from hepjax.tracking import data, detectors, fits, neighbours, tracks
+from hepjax.tracking import data, detectors, edge_filter, fits, neighbours, tracks
 from hepjax.tracking.detectors import PIXELS
 from hepjax.tracking.simulation import solenoid
 from hepjax.tracking.simulation.decays import MASS, highland
@@ -92,25 +92,10 @@ def seeds(event: hits.Event, links: np.ndarray, settings: Settings = DEFAULT) ->
 
 def _pairs(event: hits.Event, links: np.ndarray) -> np.ndarray:
     """List the pairs in the geometric window [pair, 2]."""
-    cell = PIXELS.cells(event)
-    widest = int(np.bincount(cell, minlength=1).max())
-    shape = next((x for x in PIXELS.shapes if len(cell) <= x.n_hits and widest <= x.width), None)
-    if shape is None:
-        raise ValueError(f"event: {len(cell)} hits, expected at most {PIXELS.shapes[-1].n_hits}")
-    table = neighbours.table(cell, n_modules=PIXELS.n_cells, width=shape.width)
-    more = shape.n_hits - len(cell)
-    position = np.pad(data.position(event).astype(np.float32), ((0, more), (0, 0)))
-    pairs = _searched(table, position, links, shape.n_pairs)
-    n = int(pairs.n_found)
-    if n > shape.n_pairs:
-        raise ValueError(f"event: {n} pairs, expected at most {shape.n_pairs}")
-    return np.stack([pairs.senders[:n], pairs.receivers[:n]], -1)
-
-
-@functools.partial(jax.jit, static_argnums=3)
-def _searched(table: Any, position: Any, links: Any, room: int) -> neighbours.Pairs:
-    known = PIXELS.coordinates(position)
-    return neighbours.search(table, known, PIXELS.accept, links=links, capacity=room)
+    _, left, n_lost = edge_filter.remaining(edge_filter.Filter((), links), event, PIXELS)
+    if n_lost:
+        raise ValueError(f"event: {n_lost} pairs beyond the room of the largest shape, expected 0")
+    return edge_filter.listed(left)
 
 
 def _curvature(points: np.ndarray) -> np.ndarray:
