@@ -92,3 +92,76 @@ def test_command_line_and_presets(capsys):
     with pytest.raises(SystemExit):
         runs.parse(Config, PRESETS, ["--help"])
     assert "--quick: seed 7" in capsys.readouterr().out
+
+
+def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with runs.progress(4, "fit", initial=1) as advance:
+        advance(3, loss=0.125)
+    text = capsys.readouterr().err
+    assert "fit: 100%" in text
+    assert "loss=0.125" in text
+
+
+def test_progress_is_silent_on_other_processes_and_without_steps(capsys, monkeypatch):
+    with runs.progress(3, "nothing") as advance:
+        pass
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    with runs.progress(3, "other", every=0.0) as advance:
+        advance(3)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_without_a_goal(capsys):
+    with runs.progress(None, "hits", every=0.0) as advance:
+        advance(7)
+    assert "hits: 7  " in capsys.readouterr().err
+
+
+@dataclasses.dataclass(frozen=True)
+class Nested:
+    inner: Config = Config(seed=4)
+    pair: tuple[int, float] = (1, math.inf)
+    table: dict = dataclasses.field(default_factory=lambda: {2: np.arange(3), "x": None})
+
+
+def test_a_config_is_written_as_plain_values(tmp_path):
+    run = runs.create(tmp_path / "run", Nested())
+    assert json.loads((run.path / "config.json").read_text()) == {
+        "inner": {"seed": 4, "out": "x", "resume": False},
+        "pair": [1, None],
+        "table": {"2": [0, 1, 2], "x": None},
+    }
+
+
+def test_fields_that_may_change_on_resume(tmp_path):
+    runs.create(tmp_path / "run", {"n": 1, "threads": 2})
+    with pytest.raises(ValueError, match="threads: 2 -> 4"):
+        runs.create(tmp_path / "run", {"n": 1, "threads": 4}, resume=True)
+    run = runs.create(
+        tmp_path / "run", {"n": 1, "threads": 4}, resume=True, ignore=("resume", "threads")
+    )
+    assert json.loads((run.path / "config.json").read_text())["threads"] == 4
+    with pytest.raises(ValueError, match="more: None -> 1"):
+        runs.create(tmp_path / "run", {"n": 1, "threads": 4, "more": 1}, resume=True)
+
+
+def test_what_is_cut_short_by_a_crash_is_left_out_and_nothing_else(tmp_path):
+    run = runs.create(tmp_path / "run", {})
+    assert runs.read(run) == []
+    for step in range(5):
+        runs.log(run, step, {"loss": step / 2}, "validation")
+    whole = (run.path / "metrics.jsonl").read_text()
+    for n in range(len(whole)):
+        (run.path / "metrics.jsonl").write_text(whole[:n])
+        assert [line["step"] for line in runs.read(run)] == list(range(whole[:n].count("\n")))
+
+
+def test_the_source_is_named_by_its_commit_or_not_at_all(monkeypatch):
+    def no_git(*words, **options):
+        raise OSError("no such program")
+
+    monkeypatch.setattr(runs.subprocess, "run", no_git)
+    found = runs.versions()
+    assert found["source"] == {"commit": None, "changed": False}
+    assert found["packages"]["numpy"] == np.__version__

@@ -48,7 +48,10 @@ FUNCTIONS = {
         log2 pow radians sin sinh sqrt tan tanh"""
     ),
 }
-CONSTANTS = {"np": frozenset(("pi", "e", "inf", "nan", "newaxis")), "math": frozenset(("pi", "e"))}
+CONSTANTS = {
+    "np": _words("pi e inf nan newaxis bool_ int32 int64 float32 float64"),
+    "math": _words("pi e"),
+}
 METHODS = frozenset(("all", "any", "argmax", "argmin", "astype", "max", "mean", "min", "sum"))
 ALONE = {"abs": np.abs}
 OPERATORS: dict[type, Any] = {
@@ -132,6 +135,8 @@ def _value(node: Any, columns: Mapping[str, Any], source: str) -> Any:
             if name in CONSTANTS.get(kind, ()):
                 return getattr(_module(kind), name)
             _refuse(source, f"{module}.{name}")
+        case ast.Call(func=ast.Attribute(attr="astype"), args=[ast.Constant(value=str() as kind)]):
+            return _function(node.func, columns, source)(kind)
         case ast.Call(func=function, args=arguments, keywords=keywords):
             called = _function(function, columns, source)
             options = {k.arg: of(k.value) for k in keywords if k.arg is not None}

@@ -1,5 +1,7 @@
 """An event of hits: what can be wrong with one, each told by name, and what is merely empty."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,42 @@ def test_select_keeps_the_particles_that_left_hits():
     assert found.truth.tolist() == [[0, 0], [1, 1]]
     none = hits.select(event, np.zeros(4, bool))
     assert hits.n_hits(none) == hits.n_particles(none) == len(none.truth) == 0
+
+
+def test_bad_files_are_left_out_with_their_reasons(tmp_path):
+    """Of four events one is bad: it stops the reading, or is told of and left out."""
+    for k in range(4):
+        (tmp_path / f"event_{k}.txt").write_text("nan" if k == 2 else str(k))
+
+    def read_event(path):
+        one = event(x=np.array([float(path.read_text()), 1, 2, 3]))
+        hits.validate(one, source=str(path))
+        return one
+
+    with pytest.raises(BadFile, match=r"event_2.txt: x of hit 0: nan"):
+        hits.read(tmp_path, read_event, (".txt",), skip_bad=False)
+    with pytest.warns(RuntimeWarning, match=r"event_2.txt"):
+        found, skipped = hits.read(tmp_path, read_event, (".txt",), skip_bad=True)
+    assert [one.hits["x"][0] for one in found] == [0, 1, 3]
+    assert [Path(one.path).name for one in skipped] == ["event_2.txt"]
+    with pytest.raises(BadFile):
+        hits.read(tmp_path / "event_2.txt", read_event, (".txt",), skip_bad=True)
+
+
+def test_select_by_the_order_of_hits_and_again():
+    """Two cuts one after the other are their product; the truth follows."""
+    rng = np.random.default_rng(0)
+    n = 60
+    table = {name: rng.normal(size=n) for name in hits.POSITION} | {"module": np.arange(n)}
+    particle = rng.integers(0, 12, n)
+    truth = np.stack([np.arange(n), particle], -1)[np.argsort(particle, kind="stable")]
+    whole = hits.Event(table, {"pid": 100 + np.arange(12)}, truth)
+    first, second = rng.random(n) < 0.5, rng.random(n) < 0.5
+    once = hits.select(whole, first & second)
+    twice = hits.select(hits.select(whole, first), second[first])
+    for name, values in once.hits.items():
+        np.testing.assert_array_equal(twice.hits[name], values)
+    np.testing.assert_array_equal(twice.truth, once.truth)
+    owner = dict(whole.truth.tolist())
+    for hit, one in once.truth:
+        assert once.particles["pid"][one] == 100 + owner[once.hits["module"][hit]]

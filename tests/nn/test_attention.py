@@ -110,3 +110,79 @@ def test_packed_items_attend_as_padded_ones_do_and_need_a_mask():
     np.testing.assert_allclose(found[MASK], padded[MASK], rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="mask: expected one beside a list"):
         layer.apply(variables, packing.pack(x, listed), listed=listed)
+
+
+@pytest.fixture(scope="module")
+def class_query():
+    """A query, and items of which some are missing, the last set has none."""
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(3, 8)).astype(np.float32), rng.normal(size=(3, 6, 8)).astype(np.float32)
+
+
+def test_one_query_is_a_row_of_self_attention(class_query):
+    """With the same parameters, the query as one more item that the others do not change."""
+    query, items = class_query
+    pool, layer = attention.QueryAttention(2), attention.MultiHeadAttention(2)
+    variables = pool.init(jax.random.key(0), query, items, MASK)
+    found = pool.apply(variables, query, items, MASK)
+    kernel, shift, out_kernel, out_shift = (
+        np.asarray(variables["params"][name])
+        for name in ("qkv_kernel", "qkv_bias", "out_kernel", "out_bias")
+    )
+    assert set(layer.init(jax.random.key(0), items)["params"]) == set(variables["params"])
+    q = (query @ kernel[:, :8] + shift[:8]).reshape(3, 1, 2, 4)
+    k, v = ((items @ kernel[:, a : a + 8] + shift[a : a + 8]).reshape(3, 6, 2, 4) for a in (8, 16))
+    seen = np.asarray(by_hand(q, k, v, MASK, 0.0)).reshape(3, 8)
+    np.testing.assert_allclose(found, seen @ out_kernel + out_shift, rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_does_not_see_padding(class_query):
+    query, items = class_query
+    pool = attention.QueryAttention(2)
+    variables = pool.init(jax.random.key(1), query, items, MASK)
+    other = np.where(MASK[..., None], items, 50).astype(np.float32)
+    np.testing.assert_allclose(
+        pool.apply(variables, query, other, MASK),
+        pool.apply(variables, query, items, MASK),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_dropout_keeps_the_mean_and_no_gradient_of_what_is_dropped():
+    keys = jax.random.split(jax.random.key(2), 400)
+
+    def drop(key):
+        return attention.attention(Q, K, V, MASK, BIAS, dropout=0.3, dropout_key=key)
+
+    many = np.asarray(jax.vmap(drop)(keys))
+    expected = np.asarray(attention.attention(Q, K, V, MASK, BIAS))
+    error = many.std(0) / np.sqrt(len(keys)) + 1e-6
+    pull = (many.mean(0) - expected) / error
+    assert np.abs(pull).mean() < 1.2
+    assert (many[:, 2] == 0).all()
+    assert many[:, 0].std() > 0.05
+
+
+def test_a_bias_moves_what_is_looked_at():
+    """Of a bias that is large for one item, its value alone comes back."""
+    bias = np.zeros_like(BIAS)
+    bias[..., 2] = 1e4
+    out = attention.attention(Q, K, V, MASK, bias)
+    for one in (0, 1):
+        np.testing.assert_allclose(out[one], np.broadcast_to(V[one, 2], (6, 2, 4)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: attention.attention(Q, K, V, implementation="fast"), "expected auto, cudnn"),
+        (
+            lambda: attention.MultiHeadAttention(3).init(jax.random.key(0), np.ones((1, 2, 8))),
+            "n_heads: expected a divisor of 8, found 3",
+        ),
+    ],
+)
+def test_bad_settings(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

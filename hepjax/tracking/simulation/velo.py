@@ -191,8 +191,9 @@ def _followed(tracks: Tracks, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _noise(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw hits of noise [hit, 2] mm and their layers [hit], denser near the beam as tracks are."""
-    radius = INNER * (HIGH / INNER) ** rng.random(4 * n)
-    angle, layer = rng.uniform(0, 2 * np.pi, 4 * n), rng.integers(0, len(LAYER_Z), 4 * n)
+    many = 6 * n + 20  # a quarter of them is on silicon
+    radius = INNER * (HIGH / INNER) ** rng.random(many)
+    angle, layer = rng.uniform(0, 2 * np.pi, many), rng.integers(0, len(LAYER_Z), many)
     xy = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
     on = np.flatnonzero(np.asarray(inside(xy[:, 0], xy[:, 1], layer)))[:n]
     return xy[on], layer[on]

@@ -96,3 +96,69 @@ def test_no_hits_and_no_seeds(pixel_sample, links):
     two = hits.select(event, np.arange(hits.n_hits(event)) < 2)
     for one in (none, two):
         assert kalman.find(one, links).shape == (0, 2)
+
+
+def test_predictions_have_the_stated_errors():
+    """Scattered by the simulation in the first cylinder, seen in the second: pulls of unit width
+    about where the filter expects the hit, with the errors that it adds for the layer.
+    """
+    n, p = 1500, np.array([0.6, 0.35, 0.5])
+    tracks = solenoid.Tracks(
+        *(jnp.asarray(x, jnp.float32) for x in (np.zeros((n, 3)), np.tile(p, (n, 1)))),
+        jnp.full(n, 0.13957),
+        jnp.ones(n),
+    )
+    noise = np.random.default_rng(3).normal(size=(n, solenoid.N_SURFACES, 2)).astype(np.float32)
+    position, met = (np.asarray(x) for x in jax.jit(solenoid.crossings)(tracks, noise))
+    assert met[:, 7:9].all()
+    pt = np.hypot(*p[:2])
+    kappa = -TESLA_MM * solenoid.FIELD / pt
+    start = jnp.array([0, 0, 0, np.arctan2(p[1], p[0]), p[2] / pt, kappa], jnp.float32)
+    state, covariance, _ = kalman._transport(start, jnp.zeros((6, 6)), jnp.array(7))
+    np.testing.assert_allclose(state[:3], position[:, 7].mean(0), atol=1e-2)
+    state, covariance, meets = kalman._transport(state, covariance, jnp.array(8))
+    assert meets
+    axes = np.asarray(kalman._axes(state, jnp.array(8)))
+    away = (position[:, 8] - np.asarray(state)[:3]) @ axes.T
+    error = np.sqrt(np.diag(axes @ np.asarray(covariance)[:3, :3] @ axes.T))
+    np.testing.assert_allclose(away.mean(0) / error, 0, atol=4 / np.sqrt(n))
+    np.testing.assert_allclose(away.std(0) / error, 1, atol=0.08)
+
+
+def test_a_disk_measures_in_its_plane_and_a_cylinder_along_the_beam():
+    state = jnp.array([30.0, 40.0, 600.0, 0.2, 3.0, 1e-4])
+    cylinder, disk = (np.asarray(kalman._axes(state, jnp.array(k))) for k in (8, 11))
+    for axes in (cylinder, disk):
+        np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-6)
+        np.testing.assert_allclose(axes[0], [-0.8, 0.6, 0], atol=1e-6)
+    np.testing.assert_allclose(cylinder[1], [0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(disk[1], [0.6, 0.8, 0], atol=1e-6)
+
+
+def test_seeds_are_hard_point_to_the_beam_and_lie_outwards(pixel_sample, links):
+    event = pixel_sample[0].event
+    position, layer = data.position(event), PIXELS.layers(event)
+    loose = kalman.seeds(event, links)
+    tight = kalman.seeds(event, links, kalman.Settings(min_pt=1.0, max_d0=0.5))
+    assert 0 < len(tight) < len(loose)
+    assert np.isin(layer[loose[:, 0]], kalman.DEFAULT.first).all()
+    radius = np.hypot(position[loose, 0], position[loose, 1])
+    assert (np.diff(radius, axis=1) > 0).all()
+    bend = np.abs(kalman._curvature(position[tight]))
+    assert (TESLA_MM * solenoid.FIELD / bend > 1.0 - 1e-6).all()
+    assert (kalman._impact(position[tight]) < 0.5).all()
+
+
+def test_each_set_of_hits_is_one_track_and_short_ones_are_none():
+    listed = np.array(
+        [
+            [4, 1, 2, 7, -1],
+            [1, 2, 4, 7, -1],  # the same hits from another seed
+            [1, 2, 4, -1, -1],  # a part of them
+            [8, 9, 10, -1, -1],
+            [11, 12, -1, -1, -1],
+        ]
+    )
+    found = kalman._chosen(listed, 3)
+    tracks = [found[found[:, 1] == k, 0].tolist() for k in np.unique(found[:, 1])]
+    assert sorted(map(sorted, tracks)) == [[1, 2, 4, 7], [8, 9, 10]]

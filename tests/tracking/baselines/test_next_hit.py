@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hepjax.tracking import data, detectors, metrics
 from hepjax.tracking.baselines import next_hit
@@ -85,3 +86,57 @@ def test_no_edges_and_nothing_to_learn(sample, predictor):
     bare = one._replace(true=data.NO_EDGES)
     with pytest.raises(ValueError, match="no true edge follows another in 1 events"):
         next_hit.fit([(bare, position, np.zeros((0, 2)))], SMALL)
+
+
+def test_edges_are_described_by_their_end_length_and_direction():
+    position = np.array([[0.0, 0, 0], [30, 40, 250], [30, 40, 350]])
+    found = next_hit.describe(position, np.array([[0, 1], [1, 2]]), np.array([[0.1, 2], [0, 3]]))
+    length = np.sqrt(50**2 + 250**2)
+    np.testing.assert_allclose(found[0], [0.5, 0.5, length / 100, 0.1, 2], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [0.5, 0.7, 1, 0, 3], rtol=1e-6)
+
+
+def test_the_last_steps_of_a_candidate_are_read_and_no_more():
+    known = np.arange(20.0)[:, None] * np.ones((1, 5))
+    short, mask = next_hit._read(known, np.array([[3, 7]]))
+    assert mask[0].tolist() == [False] * (next_hit.LENGTH - 2) + [True, True]
+    assert short[0, mask[0], 0].tolist() == [3, 7]
+    longer, mask = next_hit._read(known, np.arange(10)[None])
+    assert mask.all()
+    assert longer[0, :, 0].tolist() == list(range(10 - next_hit.LENGTH, 10))
+
+
+def test_edges_behind_each_edge():
+    start, count = next_hit._grouped(np.array([[2, 0], [0, 1], [2, 3]]), 4)
+    assert count.tolist() == [1, 0, 2, 0]
+    assert start.tolist() == [0, 1, 1, 3]
+
+
+def test_a_hit_is_given_to_the_longest_and_of_equals_to_the_likeliest():
+    """Three candidates on hits 0 to 5: the second shares two hits with the first, which is longer;
+    the fourth is as long as the third and less likely.
+    """
+    ends = np.array([[0, 1], [1, 2], [2, 3], [1, 4], [5, 6], [6, 7], [6, 8]])
+    done = [
+        (np.array([0, 1, 2]), 9.0),  # 0 1 2 3
+        (np.array([0, 3]), 0.1),  # 0 1 4
+        (np.array([4, 6]), 3.0),  # 5 6 8
+        (np.array([4, 5]), 1.0),  # 5 6 7
+    ]
+    found = next_hit._tracks(done, ends, np.zeros(len(ends), bool))
+    assert [found[found[:, 1] == k, 0].tolist() for k in range(2)] == [[0, 1, 2, 3], [5, 6, 7]]
+    reached = np.zeros(len(ends), bool)
+    reached[0] = True  # another edge leads to it well: no track begins there
+    found = next_hit._tracks(done, ends, reached)
+    assert found[:, 0].tolist() == [5, 6, 7]
+
+
+def test_surprise_is_that_of_students_t():
+    """Against scipy, up to its constant; its gradient is bounded where a Gaussian's is not."""
+    change = np.array([[0.5, -2.0], [30.0, 0.1]])
+    out = next_hit.Gaussian(np.array([[0.1, -1.0], [0.0, 0.0]]), np.array([[0.5, 2.0], [1.0, 0.3]]))
+    pull = (change - out.mean) / out.width
+    expected = -(stats.t.logpdf(pull, 4) - np.log(out.width)).sum(-1)
+    constant = -2 * stats.t.logpdf(0, 4)
+    found = np.asarray(next_hit._surprise(out, change))
+    np.testing.assert_allclose(found, expected - constant, rtol=1e-5)

@@ -140,3 +140,75 @@ def test_the_same_key_gives_the_same_event_and_pile_up_more(one):
     less = solenoid.events(2, 3, solenoid.Beam(pile_up=1.0))
     assert sum(map(hits.n_hits, more)) > 2 * sum(map(hits.n_hits, less))
     assert np.mean([data.targets(e, e.hits["layer"], min_pt=1.0).sum() for e in less]) > 20
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """The particles of forty collisions without a hard one."""
+    beam = solenoid.Beam(pile_up=40.0, n_jets=0.0)
+    return beam, *solenoid._particles(np.random.default_rng(7), beam)
+
+
+def test_particles_are_as_many_and_as_spread_as_the_beam_says(drawn):
+    beam, tracks, kind, is_primary = drawn
+    pt = np.hypot(*tracks.momentum[:, :2].T)
+    eta = np.arcsinh(tracks.momentum[:, 2] / pt)
+    central = is_primary & (np.abs(eta) < 2)
+    n_vertices = len(np.unique(tracks.origin[is_primary, 2]))
+    assert 20 < n_vertices < 70
+    density = central.sum() / 4 / n_vertices  # above 50 MeV, which few are below
+    assert density == pytest.approx(beam.density, rel=0.3)
+    z = np.unique(tracks.origin[is_primary, 2])
+    assert z.std() == pytest.approx(beam.spread_z, rel=0.4)
+    assert np.hypot(*tracks.origin[is_primary, :2].T).max() < 6 * beam.spread_xy
+    assert (kind[is_primary] == "kaon").mean() == pytest.approx(0.12, abs=0.03)
+    assert abs(tracks.charge.mean()) < 0.1
+
+
+def test_decays_and_conversions_come_in_pairs_away_from_the_beam(drawn):
+    beam, tracks, kind, is_primary = drawn
+    start = np.hypot(*tracks.origin[:, :2].T)
+    electrons, daughters = kind == "electron", ~is_primary & (kind == "pion")
+    near = np.min(np.abs(start[electrons, None] - solenoid.RADII[:3]), axis=1)
+    assert near.max() < 1  # on the beam pipe's side of a layer, up to the spread of the beam
+    for chosen, share in ((electrons, beam.conversions), (daughters, beam.decays)):
+        n = chosen.sum() / 2
+        expected = share * is_primary.sum()
+        assert n == pytest.approx(expected, abs=4 * np.sqrt(expected))
+        _, count = np.unique(tracks.origin[chosen].round(4), axis=0, return_counts=True)
+        assert (count == 2).mean() > 0.6  # of the others one is too soft to reach a layer
+        assert (count <= 2).mean() > 0.95
+
+
+def test_noise_has_no_owner_and_lies_on_the_layers():
+    rng = np.random.default_rng(1)
+    layer = rng.integers(0, N, 500)
+    disk = solenoid.IS_DISK[layer]
+    r = np.where(disk, rng.uniform(40, 170, 500), solenoid.SURFACE[layer])
+    z = np.where(disk, solenoid.SURFACE[layer], rng.uniform(-400, 400, 500))
+    position = np.stack([r, np.zeros(500), z], -1)
+    stray, on = solenoid._noise(rng, position, layer, 300)
+    radius = np.hypot(*stray[:, :2].T)
+    flat = solenoid.IS_DISK[on]
+    np.testing.assert_allclose(stray[flat, 2], solenoid.SURFACE[on[flat]])
+    np.testing.assert_allclose(radius[~flat], solenoid.SURFACE[on[~flat]])
+    assert (radius[flat] > solenoid.INNER).all()
+    assert (radius[flat] < solenoid.OUTER).all()
+    assert (np.abs(stray[~flat, 2]) < solenoid.HALF_LENGTH).all()
+    empty, on = solenoid._noise(rng, position[:0], layer[:0], 5)
+    assert len(empty) == len(on) == 0
+
+
+def test_smearing_has_the_resolution_and_keeps_hits_on_their_layer():
+    rng = np.random.default_rng(2)
+    n = 20_000
+    for layer, position in ((8, [72.0, 0, 30]), (12, [0, 100.0, 700])):
+        exact = np.tile(position, (n, 1))
+        found = solenoid._smeared(rng, exact, np.full(n, layer))
+        away = found - exact
+        radial = np.hypot(*found[:, :2].T) - np.hypot(*exact[:, :2].T)
+        across = away[:, 1] if layer == 8 else -away[:, 0]
+        along, fixed = (away[:, 2], radial) if layer == 8 else (radial, away[:, 2])
+        for values, scale in zip((across, along), solenoid.RESOLUTION):
+            assert values.std() == pytest.approx(scale, rel=0.03)
+        np.testing.assert_allclose(fixed, 0, atol=1e-9)

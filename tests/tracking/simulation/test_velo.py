@@ -130,3 +130,53 @@ def test_cached_events_are_made_once(tmp_path):
     events, _ = velo_files.read(folder)
     expected = velo.event(jax.random.fold_in(jax.random.key(3), 1))
     np.testing.assert_array_equal(events[1].hits["x"], expected.hits["x"])
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return velo._particles(np.random.default_rng(4), velo.Beam(n_collisions=60.0))
+
+
+def test_particles_are_as_many_as_the_beam_says(drawn):
+    one, kind, is_decay = drawn
+    beam, n = velo.BEAM, 60
+    expected = {"pion": 2 * beam.n_decays, "electron": 2 * beam.n_conversions}
+    assert is_decay.sum() / n == pytest.approx(expected["pion"], rel=0.5)
+    assert (kind == "electron").sum() / n == pytest.approx(expected["electron"], rel=0.5)
+    prompt = ~is_decay & (kind != "electron")
+    assert prompt.sum() / n == pytest.approx(beam.n_prompt, rel=0.4)
+    assert one.forward.mean() == pytest.approx(0.53, abs=0.05)  # -4.5 to 5 in pseudorapidity
+    assert all(x.dtype in (np.float32, bool) for x in one)
+
+
+def test_kaons_fly_by_their_lifetime_and_photons_convert_in_silicon(drawn):
+    one, kind, is_decay = drawn
+    decays = np.linalg.norm(one.origin[is_decay] - 0, axis=-1)
+    assert np.median(decays) > 10
+    assert np.hypot(*one.origin[~is_decay & (kind != "electron"), :2].T).max() < 0.3
+    z = one.origin[kind == "electron", 2]
+    collision = np.min(np.abs(z[:, None] - velo.LAYER_Z), axis=1)
+    mirrored = np.min(np.abs(z[:, None] + velo.LAYER_Z), axis=1)  # those that go the other way
+    assert (np.minimum(collision, mirrored) < 1e-2).mean() > 0.3
+
+
+def test_noise_is_on_silicon_and_denser_near_the_beam():
+    xy, layer = velo._noise(np.random.default_rng(5), 4000)
+    assert len(xy) == 4000
+    assert np.asarray(velo.inside(xy[:, 0], xy[:, 1], layer)).all()
+    r = np.hypot(*xy.T)
+    near, far = ((r > a) & (r < a + 4) for a in (8, 25))
+    assert near.sum() > 1.5 * far.sum()
+
+
+def test_slow_particles_scatter_more():
+    noise = jax.random.normal(jax.random.key(1), (500, N_LAYERS, 2))
+    spread = []
+    for momentum in (0.5, 2.0, 8.0):
+        one = tracks(np.tile([0.12, -0.1], (500, 1)), momentum=momentum)
+        moved, there = velo.crossings(one, noise)
+        still, _ = velo.crossings(one, jnp.zeros_like(noise))
+        last = np.flatnonzero(np.asarray(there).mean(0) > 0.5)[4]
+        spread.append(float(np.asarray(moved - still)[:, last].std()))
+    assert spread[0] / spread[1] == pytest.approx(4, rel=0.1)
+    assert spread[1] / spread[2] == pytest.approx(4, rel=0.1)
