@@ -49,12 +49,13 @@ class Config:
     n_validation: int = 50  # events to measure on, of other numbers
     min_pt: float = 1.0  # GeV, of particles that shall be found
     max_eta: float = 3.0  # of these
-    learn_pt: float = 0.5  # GeV, of particles that are learned
+    learn_pt: float = 0.75  # GeV, of particles that are learned
     keep_pt: float = 0.75  # GeV, by the fit of a helix, of tracks that are kept
     tracker: finder.Settings = DEFAULT
     plan: clouds.Plan = PLAN  # of the networks without a graph
     width: int = 64  # of these
     seed: int = 0
+    resume: bool = False  # take the networks without a graph that are trained
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -67,7 +68,9 @@ def main(config: Config) -> dict[str, Any]:
     """Train, find and compare; returns what metrics.json holds."""
     began = time.monotonic()
     methods.check(config.methods)
-    run = runs.create(config.out, config)
+    run = runs.create(
+        config.out, config, resume=config.resume, ignore=("resume", "methods", "edges_from")
+    )
     n, beam = config.n_train + config.n_validation, solenoid.Beam(pile_up=config.pile_up)
     events = solenoid.events(n, config.data_seed, beam)
     sample = [data.labelled(e, PIXELS.layers(e), min_pt=config.learn_pt) for e in events]
@@ -112,7 +115,7 @@ def ways(config: Config, run: runs.Run, sample: Sequence[data.Labelled]) -> dict
     for name in config.methods:
         if name in methods.CLOUDS:
             finds[name] = methods.of_clouds(
-                name, made, config.plan, width=config.width, seed=config.seed
+                name, made, config.plan, width=config.width, seed=config.seed, run=run
             )
             continue
         if tracker is None:

@@ -28,6 +28,9 @@ from hepjax.tracking import data
 STEP = 1024
 """Room of clouds, hits, is a multiple of this."""
 
+HITS_A_PARTICLE = 12
+"""A cloud has room for one wanted particle for so many hits."""
+
 
 class Cloud(NamedTuple):
     """The hits of one event, sorted by azimuth and padded.
@@ -78,14 +81,18 @@ def cloud(event: hits.Event, wanted: np.ndarray | None = None, *, room: int = 0)
     """Lay out an event.
 
     wanted: [particle] bool, those that a network shall find (None: all); room: hits (0: the next
-    multiple of `STEP`). A hit of several particles belongs to the first wanted one. Raises
-    ValueError for an event that is larger.
+    multiple of `STEP` that also has `HITS_A_PARTICLE` for each wanted particle). A hit of several
+    particles belongs to the first wanted one. Raises ValueError for an event that is larger.
     """
     n = hits.n_hits(event)
-    room = room or -(-max(n, 1) // STEP) * STEP
-    if n > room:
-        raise ValueError(f"event: {n} hits, expected at most {room}")
     wanted = np.ones(hits.n_particles(event), bool) if wanted is None else wanted
+    n_wanted = int(wanted[np.unique(event.truth[:, 1])].sum())
+    room = room or -(-max(n, HITS_A_PARTICLE * n_wanted, 1) // STEP) * STEP
+    if n > room or n_wanted > room // HITS_A_PARTICLE:
+        raise ValueError(
+            f"event: {n} hits, {n_wanted} wanted particles, expected at most {room}, "
+            f"{room // HITS_A_PARTICLE}"
+        )
     position = data.position(event)
     order = np.argsort(np.arctan2(position[:, 1], position[:, 0]), kind="stable")
     particle = np.full(n, -1)

@@ -8,7 +8,7 @@ highest beta. In the contrastive form there is no beta: pairs of one particle ar
 the hits of others within a margin are pushed out (arXiv:2103.06995), and hits are clustered by
 density (`cluster`, DBSCAN).
 
-Memory is that of hits times particles, `max_particles` of which an event may have.
+Memory is that of hits times the particles that a cloud has room for.
 
 >>> place = np.array([[0.0, 0], [0.1, 0], [3.0, 0], [3.1, 0]])
 >>> condense(place, np.array([0.9, 0.5, 0.8, 0.2]), np.ones(4, bool)).tolist()
@@ -74,11 +74,10 @@ class _Assigned(NamedTuple):
     counts: jax.Array
 
 
-def _assigned(cloud: Cloud, max_particles: int) -> _Assigned:
-    """Number the wanted particles of a cloud by their first hits; those without room are left
-    out.
-    """
-    first = jnp.flatnonzero(cloud.is_first, size=max_particles, fill_value=-1)
+def _assigned(cloud: Cloud) -> _Assigned:
+    """Number the wanted particles of a cloud by their first hits."""
+    n = len(cloud.mask) // clouds.HITS_A_PARTICLE
+    first = jnp.flatnonzero(cloud.is_first, size=n, fill_value=-1)
     particle = jnp.where(first >= 0, jnp.asarray(cloud.particle)[first], -3)
     of = (cloud.particle[:, None] == particle) & cloud.mask[:, None]
     return _Assigned(
@@ -92,11 +91,11 @@ def _distances(place: jax.Array, points: jax.Array) -> jax.Array:
     return jnp.maximum(squares, 0)
 
 
-def condensation(max_particles: int = 512) -> Callable[[Output, Cloud], dict[str, batch.Mean]]:
+def condensation() -> Callable[[Output, Cloud], dict[str, batch.Mean]]:
     """Build the loss of object condensation, terms of `WEIGHTS`."""
 
     def loss(out: Output, cloud: Cloud) -> dict[str, batch.Mean]:
-        known = _assigned(cloud, max_particles)
+        known = _assigned(cloud)
         beta = jax.nn.sigmoid(out.logit)
         charge = jnp.arctanh(jnp.minimum(beta, 0.9999)) ** 2 + Q_MIN
         score = jnp.where(known.of, beta[:, None], -1.0)
@@ -118,14 +117,12 @@ def condensation(max_particles: int = 512) -> Callable[[Output, Cloud], dict[str
     return loss
 
 
-def contrastive(
-    max_particles: int = 512, *, margin: float = 1.0
-) -> Callable[[Output, Cloud], dict[str, batch.Mean]]:
+def contrastive(*, margin: float = 1.0) -> Callable[[Output, Cloud], dict[str, batch.Mean]]:
     """Build the contrastive loss: hits against the first hit of each particle."""
 
     def loss(out: Output, cloud: Cloud) -> dict[str, batch.Mean]:
-        known = _assigned(cloud, max_particles)
-        first = jnp.flatnonzero(cloud.is_first, size=max_particles, fill_value=0)
+        known = _assigned(cloud)
+        first = jnp.flatnonzero(cloud.is_first, size=known.of.shape[1], fill_value=0)
         square = _distances(out.place, out.place[first])
         pairs = known.of & known.exists
         other = (known.counts | known.noise)[:, None] & ~known.of & known.exists

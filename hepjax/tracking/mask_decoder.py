@@ -8,12 +8,12 @@ a query knows which hit it came from, no assignment between queries and particle
 the particle of a query is that of its hit, and queries of other hits are trained beside the first
 ones, so that a wrong one does no harm but to give a track twice.
 
->>> one = clouds.Cloud(np.ones((256, 6)), np.arange(256) < 9, np.arange(256), np.zeros(256, int),
-...                    np.arange(256) == 0)
->>> network = MaskDecoder(width=16, n_layers=1, n_queries=32)
+>>> one = clouds.Cloud(np.ones((384, 6)), np.arange(384) < 9, np.arange(384), np.zeros(384, int),
+...                    np.arange(384) == 0)
+>>> network = MaskDecoder(width=16, n_layers=1)
 >>> out, _ = jax.eval_shape(lambda key: network.init_with_output(key, one), jax.random.key(0))
 >>> out.first.shape, out.masks.shape
-((256,), (32, 128))
+((384,), (32, 128))
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,9 @@ WEIGHTS = {"first": 1.0, "mask": 1.0, "dice": 0.5}
 N_HEADS = 4
 N_BETWEEN = 32
 """Channels of what is known of a query and a hit together."""
+
+RING = 32
+"""Queries that look at each other, of which rooms are multiples."""
 
 
 class Output(NamedTuple):
@@ -86,32 +89,34 @@ def relations(features: Any, of: jax.Array, to: jax.Array) -> jax.Array:
 class MaskDecoder(linen.Module):
     """Queries and masks of a cloud.
 
-    width, n_layers, window: of the encoder; n_queries: room for them; n_rounds: of queries that
-    look at hits and at each other; cut: on the logit of hits that become queries; extra: while it
-    trains, each hit becomes a query with this probability too.
+    width, n_layers, window: of the encoder; n_rounds: of queries that look at hits and at each
+    other; cut: on the logit of hits that become queries; extra: while it trains, each hit becomes
+    a query with this probability too, where there is room.
     """
 
     width: int = 64
     n_layers: int = 4
     window: int = 64
-    n_queries: int = 512
     n_rounds: int = 2
     cut: float = -1.0
-    extra: float = 0.05
+    extra: float = 0.03
 
     @linen.compact
     def __call__(self, cloud: Cloud, train: bool = False) -> Output:
         """Ask the hits of a cloud; while it trains the true first hits are queries."""
         x = clouds.Encoder(self.width, self.n_layers, self.window, name="encoder")(cloud)
         first = mlp.MLP((self.width, 1), name="first")(x)[:, 0].astype(jnp.float32)
+        n_queries = -(-len(first) // clouds.HITS_A_PARTICLE // RING) * RING
         if train:
-            drawn = jax.random.bernoulli(self.make_rng("dropout"), self.extra, first.shape)
-            chosen = cloud.mask & (cloud.is_first | drawn)
+            drawn = jax.random.uniform(self.make_rng("dropout"), first.shape)
+            rank = jnp.where(cloud.is_first, -1.0, drawn)
+            last = jnp.minimum(jnp.sort(rank)[n_queries - 1], self.extra)
+            chosen = cloud.mask & (rank <= last)
         else:
             chosen = cloud.mask & (first > self.cut)
         n_found = chosen.sum()
-        query = jnp.flatnonzero(chosen, size=self.n_queries, fill_value=0)
-        real = jnp.arange(self.n_queries) < n_found
+        query = jnp.flatnonzero(chosen, size=n_queries, fill_value=0)
+        real = jnp.arange(n_queries) < n_found
         n = jnp.maximum(cloud.mask.sum(), 1)
         offset = jnp.arange(2 * self.window) - self.window
         looked = (query[:, None] + offset) % n
@@ -145,7 +150,7 @@ class MaskDecoder(linen.Module):
         )
         seen = attention.attention(query, key, value, asked.there).reshape(q.shape)
         q = q + linen.Dense(self.width, name=f"look_out_{k}")(seen)
-        ring = windows.WindowEncoder(1, width=min(32, self.n_queries), name=f"queries_{k}")
+        ring = windows.WindowEncoder(1, width=RING, name=f"queries_{k}")
         return q + ring(q, real)
 
 

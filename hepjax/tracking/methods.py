@@ -12,8 +12,11 @@ function of an event that gives pairs (hit, track) [pair, 2].
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
+from flax import serialization
 
+from hepjax import runs
 from hepjax.io import hits
 from hepjax.nn import model
 from hepjax.tracking import (
@@ -89,12 +92,18 @@ def of_clouds(
     *,
     width: int = 64,
     seed: int = 0,
+    run: runs.Run | None = None,
 ) -> Find:
-    """Train a method without a graph on clouds of events."""
+    """Train a method without a graph on clouds of events.
+
+    run: where its losses are logged and the network is kept, in trainings/; one that is there
+    already is taken and not trained.
+    """
     check([name])
+    trained: dict[str, Any] = {"sample": sample, "plan": plan, "seed": seed}
     if name == "masks":
         network = model.from_linen(mask_decoder.MaskDecoder(width))
-        variables = mask_decoder.fit(network, sample, plan, seed=seed)
+        variables = _kept(run, name, lambda log: mask_decoder.fit(network, run=log, **trained))
         return lambda event: mask_decoder.find(network, variables, event)
     network = model.from_linen(condensation.Embedding(width))
     loss: Any = condensation.contrastive()
@@ -102,5 +111,21 @@ def of_clouds(
     options: dict[str, Any] = {"by": "density", "radius": 0.15}
     if name == "condensation":
         loss, weights, options = condensation.condensation(), condensation.WEIGHTS, {}
-    variables = clouds.fit(network, loss, sample, plan, seed=seed, weights=weights)
+    variables = _kept(
+        run, name, lambda log: clouds.fit(network, loss, weights=weights, run=log, **trained)
+    )
     return lambda event: condensation.find(network, variables, event, **options)
+
+
+def _kept(run: runs.Run | None, name: str, train: Callable[[runs.Run | None], Any]) -> Any:
+    """Train a network, or take it from the run folder."""
+    if run is None:
+        return train(None)
+    path = run.path / "trainings" / name / "variables.msgpack"
+    if path.exists():
+        return serialization.msgpack_restore(path.read_bytes())
+    log = runs.create(path.parent, {"name": name}, resume=True)
+    (log.path / "metrics.jsonl").unlink(missing_ok=True)  # of a training that did not end
+    found = jax.device_get(train(log))
+    runs.write_atomically(path, lambda new: new.write_bytes(serialization.msgpack_serialize(found)))
+    return found

@@ -68,7 +68,9 @@ def test_a_full_ring_turns_with_its_items():
 
 
 def test_bad_shapes():
-    with pytest.raises(ValueError, match="length: expected a multiple of 5, found 24"):
+    with pytest.raises(
+        ValueError, match="length: expected a multiple of an even width, found 24, 5"
+    ):
         windows.around(jnp.array(3), 24, 5)
     layer = windows.WindowAttention(n_heads=3, width=4)
     with pytest.raises(ValueError, match="n_heads: expected a divisor of 8, found 3"):

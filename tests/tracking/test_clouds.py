@@ -47,7 +47,7 @@ def test_each_wanted_particle_has_one_first_hit_the_innermost(event):
 
 
 def test_events_that_do_not_fit_and_empty_ones(event):
-    with pytest.raises(ValueError, match="hits, expected at most 64"):
+    with pytest.raises(ValueError, match=r"hits, .* expected at most 64, 5"):
         clouds.cloud(event, room=64)
     empty = hits.select(event, np.zeros(hits.n_hits(event), bool))
     one = clouds.cloud(empty)
@@ -55,6 +55,17 @@ def test_events_that_do_not_fit_and_empty_ones(event):
     assert len(one.mask) == clouds.STEP
     with pytest.raises(ValueError, match="sample: no event"):
         clouds.fit(model.Model(*[None] * 3), None, [], clouds.Plan(), seed=0)
+
+
+def test_there_is_room_for_all_wanted_particles(event):
+    """Of an event of many small particles the cloud is larger than its hits."""
+    few = np.arange(hits.n_hits(event)) < 700
+    cut = hits.select(event, few)
+    everyone = clouds.cloud(cut)
+    n = hits.n_particles(cut)
+    assert n > clouds.STEP // clouds.HITS_A_PARTICLE
+    assert everyone.is_first.sum() == n <= len(everyone.mask) // clouds.HITS_A_PARTICLE
+    assert len(clouds.cloud(cut, np.arange(n) < 20).mask) == clouds.STEP
 
 
 def test_a_network_learns_what_stands_in_the_cloud():

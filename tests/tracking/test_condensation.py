@@ -8,13 +8,13 @@ from hepjax.io import hits
 from hepjax.nn import model
 from hepjax.tracking import clouds, condensation, metrics
 
-N = 30
+N = 40
 
 
 @pytest.fixture(scope="module")
 def cloud():
     """Three particles of eight hits, one that is not wanted, some noise, some padding."""
-    particle = np.repeat([0, 1, 2, -2, -1], [8, 8, 8, 2, 4])
+    particle = np.repeat([0, 1, 2, -2, -1], [8, 8, 8, 2, 14])
     first = np.isin(np.arange(N), [0, 8, 16])
     mask = np.arange(N) < 28
     return clouds.Cloud(np.zeros((N, 6)), mask, np.arange(N), particle, first)
@@ -53,7 +53,7 @@ def by_hand(out, cloud):
 
 
 def test_potentials_by_hand(out, cloud):
-    found = condensation.condensation(5)(out, cloud)
+    found = condensation.condensation()(out, cloud)
     for name, expected in by_hand(out, cloud).items():
         assert float(found[name].total / found[name].weight) == pytest.approx(expected, rel=1e-4)
 
@@ -61,7 +61,7 @@ def test_potentials_by_hand(out, cloud):
 @pytest.mark.parametrize("build", [condensation.condensation, condensation.contrastive])
 def test_descent_parts_the_particles(build, cloud):
     """Places themselves are learned: in the end particles are apart, and hits together."""
-    loss = build(4)
+    loss = build()
 
     def objective(place):
         terms = loss(condensation.Output(place, logit), cloud)
@@ -128,7 +128,7 @@ def test_tracks_of_a_network_that_knows_the_truth(pixel_sample):
 
 
 def test_the_embedding_is_made_of_a_cloud(cloud):
-    network = model.from_linen(condensation.Embedding(16, 1, 15, n_coordinates=3))
+    network = model.from_linen(condensation.Embedding(16, 1, 20, n_coordinates=3))
     variables = network.init(jax.random.key(0), cloud)
     found = network.apply(variables, cloud)
     assert found.place.shape == (N, 3)

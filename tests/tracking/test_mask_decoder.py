@@ -21,12 +21,13 @@ def sample():
     return [event for event in events(110, 300) if hits.n_hits(event) <= 256]
 
 
-NETWORK = mask_decoder.MaskDecoder(32, 1, 32, n_queries=128, n_rounds=1, cut=-2.0)
+NETWORK = mask_decoder.MaskDecoder(32, 1, 32, n_rounds=1, cut=-2.0)
+ROOM = 384
 
 
 def train(sample, n_epochs):
     network = model.from_linen(NETWORK)
-    made = [clouds.cloud(event, data.reconstructible(event), room=256) for event in sample]
+    made = [clouds.cloud(event, data.reconstructible(event), room=ROOM) for event in sample]
     plan = clouds.Plan(n_epochs=n_epochs, n_events=4, learning_rate=5e-3)
     return network, mask_decoder.fit(network, made, plan, seed=0)
 
@@ -38,11 +39,11 @@ def trained(sample):
 
 
 def test_queries_ask_about_the_hits_around_them(trained, sample):
-    one = clouds.cloud(sample[0])
+    one = clouds.cloud(sample[0], room=ROOM)
     network = model.from_linen(NETWORK.clone(cut=-4.0))
     out = jax.device_get(clouds.apply(network, trained[1], one))
     n = int(one.mask.sum())
-    assert out.real.sum() == min(int(out.n_found), 128) > 0
+    assert out.real.sum() == min(int(out.n_found), ROOM // 12) > 0
     for query, looked, there in zip(out.query[out.real], out.looked, out.there):
         seen = looked[there]
         assert len(set(seen)) == len(seen) == min(n, 64)
@@ -60,6 +61,24 @@ def test_most_particles_are_found_and_few_tracks_are_fake(sample):
         wanted.append(data.reconstructible(event))
     assert metrics.efficiency(matched, wanted).value > 0.6
     assert metrics.fake_rate(matched).value < 0.3
+
+
+def test_all_first_hits_are_queries_while_it_trains(trained, sample):
+    """And others beside them, where there is room, drawn anew each time."""
+    event = max(sample[10:34], key=lambda event: data.reconstructible(event).sum())
+    one = clouds.cloud(event, data.reconstructible(event), room=ROOM)
+    first = set(np.flatnonzero(one.is_first))
+    others = []
+    for extra in (0.0, 0.1, 1.0):
+        network = model.from_linen(NETWORK.clone(extra=extra))
+        out = network.apply(trained[1], one, train=True, key=jax.random.key(3))
+        query = np.asarray(out.query)[np.asarray(out.real)]
+        assert first <= set(query)
+        assert one.mask[query].all()
+        assert len(query) == len(set(query)) <= ROOM // clouds.HITS_A_PARTICLE
+        others.append(len(query) - len(first))
+    assert others[0] == 0
+    assert 0 < others[1] <= others[2]
 
 
 def test_loss_of_a_perfect_answer_is_near_0(sample):
@@ -90,14 +109,13 @@ def test_no_hits_and_too_many_queries(trained, sample):
     assert mask_decoder.find(*trained, empty).shape == (0, 2)
     eager = model.from_linen(NETWORK.clone(cut=-1e9))
     large = max(sample, key=hits.n_hits)
-    assert hits.n_hits(large) > 128
-    with pytest.raises(ValueError, match="queries, expected at most 128"):
+    with pytest.raises(ValueError, match="queries, expected at most 96"):
         mask_decoder.find(eager, trained[1], large)
 
 
 def test_the_loss_falls(trained, sample):
     network, variables = trained
-    one = clouds.cloud(sample[0], data.reconstructible(sample[0]), room=256)
+    one = clouds.cloud(sample[0], data.reconstructible(sample[0]), room=ROOM)
     start = jax.jit(network.init)(jax.random.key(0), one)
 
     @jax.jit

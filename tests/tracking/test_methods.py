@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hepjax import runs
 from hepjax.io import hits
 from hepjax.tracking import clouds, data, methods, metrics
 from hepjax.tracking.baselines import next_hit
@@ -31,14 +32,19 @@ def test_methods_of_a_graph_find_tracks(name, velo_finder, sample):
     "name",
     ["condensation", *(pytest.param(x, marks=pytest.mark.slow) for x in ("masks", "contrastive"))],
 )
-def test_methods_without_a_graph_run(name, sample):
+def test_methods_without_a_graph_run_and_are_kept(name, sample, tmp_path):
     made = [
         clouds.cloud(one.event, data.reconstructible(one.event), room=2048) for one in sample[:2]
     ]
-    plan = clouds.Plan(n_epochs=1, n_events=2)
-    pairs = methods.of_clouds(name, made, plan, width=8)(sample[12].event)
+    plan, run = clouds.Plan(n_epochs=1, n_events=2), runs.create(tmp_path / "run", {})
+    pairs = methods.of_clouds(name, made, plan, width=8, run=run)(sample[12].event)
     assert pairs.shape[1] == 2
     assert pairs[:, 0].max(initial=0) < hits.n_hits(sample[12].event)
+    log = runs.read(run.path / "trainings" / name)
+    assert log[-1]["step"] == 1
+    assert np.isfinite(log[-1]["loss"])
+    again = methods.of_clouds(name, [], plan, width=8, run=run)(sample[12].event)
+    np.testing.assert_array_equal(again, pairs)
 
 
 def test_unknown_names():
