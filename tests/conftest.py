@@ -1,5 +1,7 @@
 """What all tests share: test data by HEPJAX_DATA, long tests by --slow, one compilation cache."""
 
+import gc
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -13,7 +15,12 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 CACHE = Path(__file__).parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
-QUICK_COMPILATION = "--xla_backend_optimization_level=0"  # half of the time is compilation
+QUICK_COMPILATION = (  # most of the time is compilation
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
+if importlib.metadata.version("jaxlib").startswith("0.10."):  # later ones have no such flag
+    QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", QUICK_COMPILATION)
 
 
@@ -28,6 +35,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="a long test: run with --slow"))
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not look at it again and again."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "jets")]

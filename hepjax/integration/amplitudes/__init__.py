@@ -1,0 +1,1 @@
+"""Tree-level matrix elements: wavefunctions, currents, colour, and a recursion over them."""
