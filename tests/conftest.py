@@ -43,7 +43,7 @@ def pytest_collection_finish():
     gc.set_threshold(20_000, 20, 20)
 
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "jets")]
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in (".", "jets", "integration")]
 
 import toy  # noqa: E402
 

@@ -10,6 +10,7 @@ Traceback (most recent call last):
 ValueError: PDF set 'no_such_set': no such file, and none of that name in ...
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -50,8 +51,8 @@ def read(path: str | os.PathLike[str]) -> Grid:
     kind = {key.strip(): value.strip() for key, *rest in head for value in rest}.get("Format")
     if kind != "lhagrid1" or len(ends) < 2:
         raise BadFile(f"{path}: format {kind!r}, expected lhagrid1 and at least one sub-grid")
-    parts = [_subgrid(path, lines[a + 1 : b]) for a, b in zip(ends, ends[1:])]
-    for k, (one, other) in enumerate(zip(parts, parts[1:])):
+    parts = [_subgrid(path, lines[a + 1 : b]) for a, b in itertools.pairwise(ends)]
+    for k, (one, other) in enumerate(itertools.pairwise(parts)):
         if not np.array_equal(one.x, other.x):
             raise BadFile(f"{path}: x knots of sub-grid {k + 1} differ from those of sub-grid {k}")
         if one.q[-1] != other.q[0]:

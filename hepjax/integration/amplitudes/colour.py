@@ -1,11 +1,11 @@
 """Colour as flows: lines from the colour of one leg to the anticolour of another.
 
 A quark carries a colour, an antiquark an anticolour, a gluon both, as in its matrix A_ij = A^a
-T^a_ij (arXiv:hep-ph/0209271). What a current knows of colour is a `Flow`: pairs (upper, lower) of
-legs, numbered from 1, whose indices are joined by a delta; 0 is the open index of the current.
-`times` multiplies two such matrices, `beside` sets them side by side. A sum over colours of products
-of complete flows is a number, `overlap`: each closed loop gives N = 3, and for each gluon the part
-of its matrix that has a trace is taken out.
+T^a_ij (arXiv:hep-ph/0209271). What a current knows of colour is a `Flow`: pairs (upper, lower)
+of legs, numbered from 1, whose indices are joined by a delta; 0 is the open index of the current.
+`times` multiplies two such matrices, `beside` sets them side by side. A sum over colours of
+products of complete flows is a number, `overlap`: each closed loop gives N = 3, and for each gluon
+the part of its matrix that has a trace is taken out.
 
 >>> gluon, quark = of_leg(1, 8, False), of_leg(2, 3, False)
 >>> times(gluon, quark)

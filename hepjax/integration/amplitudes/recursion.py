@@ -71,8 +71,8 @@ class Plan(NamedTuple):
     """How to compute a process.
 
     fields: [leg] as incoming; steps: in their order; close: the current of all legs but the last;
-    sign: of its fermions with the last; flows: of the amplitude; gluons: legs, numbered from 1; qed:
-    the number of electroweak couplings.
+    sign: of its fermions with the last; flows: of the amplitude; gluons: legs, numbered from 1;
+    qed: the number of electroweak couplings.
     """
 
     process: Process
@@ -300,7 +300,8 @@ def _needed(steps: list[Step], close: Current) -> tuple[Step, ...]:
         if step.made in wanted:
             wanted |= {step.first, step.second}
             kept.append(step)
-    return tuple(sorted(kept[::-1], key=lambda step: step.made.legs.bit_count()))
+    kept.reverse()
+    return tuple(sorted(kept, key=lambda step: step.made.legs.bit_count()))
 
 
 def _sign(first: int, second: int, fields: tuple[int, ...]) -> int:

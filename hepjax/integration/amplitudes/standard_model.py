@@ -1,10 +1,10 @@
 """The Standard Model as a matrix element needs it: particles, parameters, couplings.
 
 `Parameters` are what is measured, by default those of MadGraph's reference cards; they may be
-arrays, by which a matrix element can be differentiated. `couplings` gives what follows at tree level
-(the mass of the W from Fermi's constant, arXiv:1405.0301). Quarks of the first two generations,
-electrons and muons have no mass; the mixing of quarks is the unit matrix. `parse` reads a process
-as MadGraph writes it.
+arrays, by which a matrix element can be differentiated. `couplings` gives what follows at tree
+level (the mass of the W from Fermi's constant, arXiv:1405.0301). Quarks of the first two
+generations, electrons and muons have no mass; the mixing of quarks is the unit matrix. `parse`
+reads a process as MadGraph writes it.
 
 >>> parse("g g > t t~ g")
 Process(incoming=(21, 21), outgoing=(6, -6, 21))
@@ -87,6 +87,9 @@ class Parameters(NamedTuple):
     mass_tau: Any = 1.777
     mass_higgs: Any = 125.0
     width_higgs: Any = 6.382339e-3
+
+
+DEFAULT = Parameters()
 
 
 class Couplings(NamedTuple):

@@ -36,7 +36,7 @@ def build(process: str | Process, qed: int | None = None) -> Plan:
     return recursion.plan(process, qed)
 
 
-def squared(plan: Plan, momenta: Any, parameters: Parameters = Parameters()) -> jax.Array:
+def squared(plan: Plan, momenta: Any, parameters: Parameters = standard_model.DEFAULT) -> jax.Array:
     """Give |M|^2, averaged and summed [...], in GeV^(8 - 2 legs).
 
     momenta: [..., leg, 4] (E, px, py, pz), GeV, incoming legs first, all of positive energy. Raises
@@ -69,7 +69,9 @@ def helicities(pid: int) -> tuple[int, ...]:
     return (-1, 0, 1) if one.kind == "vector" and one.mass else (-1, 1)
 
 
-def amplitudes(plan: Plan, momenta: Any, parameters: Parameters = Parameters()) -> jax.Array:
+def amplitudes(
+    plan: Plan, momenta: Any, parameters: Parameters = standard_model.DEFAULT
+) -> jax.Array:
     """Give the amplitude of each flow of colour and all helicities [flow, *helicity, point].
 
     momenta: [..., leg, 4]; points are flattened. Raises ValueError as `squared` does.

@@ -24,9 +24,10 @@ def _two(momentum: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     square = x**2 + y**2 + z**2
     p = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
     length = jnp.where(p > 0, p, 1.0)
-    up = jnp.where(p > 0, p + z, 2.0)
-    backward = up <= 1e-14 * length
-    up = jnp.where(backward, 1.0, up)
+    apart = jnp.where(z < 0, length - z, 1.0)
+    up = jnp.where(z < 0, (x**2 + y**2) / apart, length + z)  # p + z without a difference
+    backward = (up <= 0) & (p > 0)
+    up = jnp.where(backward, 1.0, jnp.where(p > 0, up, 2.0))
     first = jnp.where(backward, 0.0, jnp.sqrt(up / jnp.where(p > 0, 2 * length, 2.0)))
     second = jnp.where(backward, 1.0, (x + 1j * y) / jnp.sqrt(2 * length * up))
     plus = jnp.stack([first + 0j, second])
