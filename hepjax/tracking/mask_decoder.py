@@ -193,14 +193,16 @@ def find(
     """Find the tracks of one event: pairs (hit, track) [pair, 2].
 
     A track is the hits that a query holds for its own; of two that share most of their hits the
-    shorter is dropped. Raises ValueError where queries had no room.
+    shorter is dropped. Where queries have no room, the cloud gets more.
     """
     if not hits.n_hits(event):
         return np.zeros((0, 2), int)
     one = clouds.cloud(event)
-    out = jax.device_get(clouds.apply(network, variables, one))
-    if out.n_found > len(out.query):
-        raise ValueError(f"event: {out.n_found} queries, expected at most {len(out.query)}")
+    while True:
+        out = jax.device_get(clouds.apply(network, variables, one))
+        if out.n_found <= len(out.query):
+            break
+        one = clouds.cloud(event, room=2 * len(one.mask))
     query, place = np.nonzero(out.there & (out.masks > 0))
     return tracks.without_clones(
         tracks.numbered(np.stack([one.hit[out.looked[query, place]], query], -1), min_hits)

@@ -104,13 +104,32 @@ def test_loss_of_a_perfect_answer_is_near_0(sample):
     assert all(float(term.total / term.weight) > 0.5 for term in wrong.values())
 
 
-def test_no_hits_and_too_many_queries(trained, sample):
+def test_no_hits(trained, sample):
     empty = hits.select(sample[0], np.zeros(hits.n_hits(sample[0]), bool))
     assert mask_decoder.find(*trained, empty).shape == (0, 2)
-    eager = model.from_linen(NETWORK.clone(cut=-1e9))
-    large = max(sample, key=hits.n_hits)
-    with pytest.raises(ValueError, match="queries, expected at most 96"):
-        mask_decoder.find(eager, trained[1], large)
+
+
+def test_a_cloud_grows_until_there_is_room_for_all_queries(sample):
+    """Of an oracle that lets each hit ask for the hits of its own particle."""
+    rooms = []
+
+    def apply(variables, cloud, **_):
+        n, room = cloud.mask.sum(), len(cloud.mask) // clouds.HITS_A_PARTICLE
+        rooms.append(len(cloud.mask))
+        query = jax.numpy.minimum(np.arange(room), n - 1)
+        looked = np.broadcast_to(np.arange(len(cloud.mask)), (room, len(cloud.mask)))
+        mine = clouds.same(cloud, query[:, None], looked)
+        there = np.ones_like(looked, bool)
+        logit = jax.numpy.where(mine, 5.0, -5.0)
+        return mask_decoder.Output(None, query, there[:, 0], looked, there, logit, n)
+
+    event = sample[0]
+    found = mask_decoder.find(model.Model(None, apply, None), {}, event)
+    assert rooms == [rooms[0] * 2**k for k in range(len(rooms))]
+    assert rooms[-2] // 12 < hits.n_hits(event) <= rooms[-1] // 12
+    n = hits.n_particles(event)
+    matched = metrics.match(found, event.truth, style="double_majority", n_particles=n)
+    assert matched.is_found[matched.particle_size >= 3].all()
 
 
 def test_the_loss_falls(trained, sample):

@@ -14,7 +14,7 @@ couplings and, for each flow of colour, its components.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hepjax.integration.amplitudes import colour, standard_model
@@ -57,30 +57,39 @@ class Current(NamedTuple):
     order: int
 
 
+Terms = tuple[tuple[tuple[int, float], ...], ...]
+"""What each flow is the sum of: indices, with weights."""
+
+
 class Step(NamedTuple):
-    """One vertex of one pair of currents: first and second make `made`; sign of the fermions."""
+    """One vertex of one pair of currents: first and second make `made`.
+
+    terms: [flow of made] of the pairs of their flows, numbered row by row; their weights have the
+    signs of vertex and fermions in them.
+    """
 
     first: Current
     second: Current
     made: Current
     vertex: Vertex
     sign: int
+    terms: Terms = ()
 
 
 class Plan(NamedTuple):
     """How to compute a process.
 
     fields: [leg] as incoming; steps: in their order; close: the current of all legs but the last;
-    sign: of its fermions with the last; flows: of the amplitude; gluons: legs, numbered from 1;
-    qed: the number of electroweak couplings.
+    flows: of the amplitude; ends: [flow] of the flows of that current; gluons: legs, numbered from
+    1; qed: the number of electroweak couplings.
     """
 
     process: Process
     fields: tuple[int, ...]
     steps: tuple[Step, ...]
     close: Current
-    sign: int
     flows: tuple[colour.Flow, ...]
+    ends: Terms
     gluons: tuple[int, ...]
     qed: int
 
@@ -250,13 +259,15 @@ def plan(process: Process, qed: int | None = None) -> Plan:
     close = Current(whole, wanted, order)
     own = colour.of_leg(last, particle(fields[-1]).colour, fields[-1] < 0)
     gluons = tuple(leg for leg, field in enumerate(fields, 1) if field == GLUON)
-    complete = {closed(flow, own): None for flow in flows[close]}
-    kept = tuple(sorted(flow for flow in complete if not any((g, g) in flow for g in gluons)))
-    sign = 1
+    complete = [closed(flow, own) for flow in flows[close]]
+    kept = tuple(sorted({x for x in complete if not any((g, g) in x for g in gluons)}))
+    weight = 2 if fields[-1] == GLUON else 1  # of 2 tr(V T^a)
     if is_fermion(fields[-1]):
         order_of = (1 << (last - 1), whole) if fields[-1] < 0 else (whole, 1 << (last - 1))
-        sign = _sign(*order_of, fields)
-    return Plan(process, fields, _needed(steps, close), close, sign, kept, gluons, order)
+        weight = _sign(*order_of, fields)
+    ends = _gathered(((flow, k, weight) for k, flow in enumerate(complete)), kept)
+    chosen = (step._replace(terms=_terms(step, flows)) for step in _needed(steps, close))
+    return Plan(process, fields, tuple(chosen), close, kept, ends, gluons, order)
 
 
 def _grow(flows: Flows, fields: tuple[int, ...]) -> list[Step]:
@@ -291,6 +302,29 @@ def _grow(flows: Flows, fields: tuple[int, ...]) -> list[Step]:
                     steps.append(Step(first, second, made, vertex, sign))
             part = (part - 1) & legs
     return steps
+
+
+def _terms(step: Step, flows: Flows) -> Terms:
+    """Say of what pairs of flows each flow of a step is made."""
+    pairs = itertools.product(flows[step.first], flows[step.second])
+    sign = step.sign * step.vertex.sign
+    listed = (
+        (flow, k, sign * weight)
+        for k, (one, two) in enumerate(pairs)
+        for flow, weight in joined(step.vertex, one, two)
+    )
+    return _gathered(listed, tuple(flows[step.made]))
+
+
+def _gathered(
+    listed: Iterable[tuple[colour.Flow, int, float]], of: tuple[colour.Flow, ...]
+) -> Terms:
+    """Collect (flow, index, weight) by flow; those of no flow in the list are left out."""
+    found: dict[colour.Flow, list[tuple[int, float]]] = {flow: [] for flow in of}
+    for flow, index, weight in listed:
+        if flow in found:
+            found[flow].append((index, float(weight)))
+    return tuple(tuple(found[flow]) for flow in of)
 
 
 def _needed(steps: list[Step], close: Current) -> tuple[Step, ...]:

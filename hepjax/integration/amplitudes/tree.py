@@ -13,6 +13,7 @@ identical outgoing ones counted once. All is differentiable, in momenta and in p
 """
 
 import collections
+import itertools
 import math
 from typing import Any
 
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.integration.amplitudes import colour, currents, recursion, standard_model, wavefunctions
-from hepjax.integration.amplitudes.recursion import Current, Plan, Vertex
+from hepjax.integration.amplitudes.recursion import Current, Plan, Step, Terms, Vertex
 from hepjax.integration.amplitudes.standard_model import Parameters, Process
 
 
@@ -45,7 +46,9 @@ def squared(plan: Plan, momenta: Any, parameters: Parameters = standard_model.DE
     jamps = amplitudes(plan, momenta, parameters)
     weights = jnp.asarray(colour.matrix(plan.flows, plan.gluons))
     real, imaginary = jnp.real(jamps), jnp.imag(jamps)
-    total = sum((x * jnp.tensordot(weights, x, 1)).sum(0) for x in (real, imaginary))
+    total = sum(
+        ((x * jnp.tensordot(weights, x, 1)).sum(0) for x in (real, imaginary)), jnp.zeros(())
+    )
     summed = total.sum(tuple(range(len(plan.fields))))
     return summed.reshape(np.shape(momenta)[:-2]) / average(plan.process)
 
@@ -86,29 +89,25 @@ def amplitudes(
     n_in = len(plan.process.incoming)
     inward = jnp.where(np.arange(n)[:, None, None] < n_in, flat, -flat)
     known = {
-        Current(1 << leg, field, 0): {
-            colour.of_leg(leg + 1, recursion.particle(field).colour, field < 0): _external(
-                plan, leg, flat[leg], parameters
-            )
-        }
+        Current(1 << leg, field, 0): _external(plan, leg, flat[leg], parameters)
         for leg, field in enumerate(plan.fields)
     }
-    todo = collections.defaultdict(list)
-    for step in plan.steps:
-        todo[step.made].append(step)
     factors = _factors(parameters)
-    for made, steps in todo.items():
-        found: dict[colour.Flow, Any] = {}
-        for step in steps:
-            _apply(step, known, found, inward, factors)
-        if made != plan.close:
-            found = {flow: _propagate(made, x, inward, parameters) for flow, x in found.items()}
-        known[made] = found
-    return _close(plan, known)
+    for made, steps in itertools.groupby(plan.steps, key=lambda step: step.made):
+        parts = [_made(step, known, inward, factors) for step in steps]
+        total = sum(parts[1:], parts[0])
+        total = total if made == plan.close else _propagate(made, total, inward, parameters)
+        known[made] = jax.lax.optimization_barrier(total)
+    last = known[Current(1 << (n - 1), plan.fields[-1], 0)]
+    if recursion.particle(plan.fields[-1]).kind == "vector":
+        joined = currents.dot(known[plan.close], last)
+    else:
+        joined = (known[plan.close] * last).sum(0)
+    return _gather(joined[None], plan.ends)[0]
 
 
 def _external(plan: Plan, leg: int, momentum: Any, parameters: Parameters) -> jax.Array:
-    """Give the wavefunctions of a leg, its helicities on an axis of its own."""
+    """Give the wavefunctions of a leg [component, flow, *helicity, point]."""
     n, field = len(plan.fields), plan.fields[leg]
     one, incoming = recursion.particle(field), leg < len(plan.process.incoming)
     mass = standard_model.value(parameters, one.mass)
@@ -125,14 +124,15 @@ def _external(plan: Plan, leg: int, momentum: Any, parameters: Parameters) -> ja
         return found if field > 0 else wavefunctions.bar(found)
 
     states = jnp.stack([state(h) for h in helicities(field)], 1)
-    return states.reshape(len(states), *(-1 if k == leg else 1 for k in range(n)), states.shape[-1])
+    axes = (-1 if k == leg else 1 for k in range(n))
+    return states.reshape(len(states), 1, *axes, states.shape[-1])
 
 
 def _inflow(legs: int, inward: jax.Array) -> jax.Array:
-    """Sum the momenta of a set of legs [4, 1, ..., point]."""
+    """Sum the momenta of a set of legs [4, 1, *1, point]."""
     n = len(inward)
-    total = sum(inward[k] for k in range(n) if legs >> k & 1)
-    return total.reshape(4, *[1] * n, -1)  # type: ignore
+    total = inward[np.array([k for k in range(n) if legs >> k & 1])].sum(0)
+    return total.reshape(4, *[1] * (n + 1), -1)
 
 
 def _factors(parameters: Parameters) -> dict[str, Any]:
@@ -178,36 +178,32 @@ def _factor(coupling: str, factors: dict[str, Any]) -> Any:
     raise KeyError(coupling)
 
 
-def _apply(step: Any, known: dict, found: dict, inward: Any, factors: dict[str, Any]) -> None:
-    """Add what one step makes to the flows found so far."""
-    vertex, factor = step.vertex, _factor(step.vertex.coupling, factors)
-    sign = step.sign * vertex.sign
-    momenta = (
-        [_inflow(c.legs, inward) for c in (step.first, step.second)]
-        if vertex.how == "three"
-        else None
-    )
-    for one, a in known[step.first].items():
-        for two, b in known[step.second].items():
-            flows = list(recursion.joined(vertex, one, two))
-            if not flows:
-                continue
-            made = _make(vertex, a, b, momenta, factor)
-            for flow, weight in flows:
-                term = sign * weight * made
-                found[flow] = found[flow] + term if flow in found else term
+def _made(step: Step, known: dict, inward: Any, factors: dict[str, Any]) -> jax.Array:
+    """Give what one step makes [component, flow, *helicity, point]."""
+    a, b = known[step.first][:, :, None], known[step.second][:, None]
+    momenta = [_inflow(c.legs, inward)[:, None] for c in (step.first, step.second)]
+    made = _make(step.vertex, a, b, momenta, _factor(step.vertex.coupling, factors))
+    return _gather(made.reshape(len(made), -1, *made.shape[3:]), step.terms)
+
+
+def _gather(x: jax.Array, terms: Terms) -> jax.Array:
+    """Add up flows x [component, flow, ...] with weights, as terms say."""
+    parts = []
+    for of in terms:
+        some = [weight * x[:, k] for k, weight in of]
+        parts.append(sum(some[1:], some[0]) if some else jnp.zeros_like(x[:, 0]))
+    return jnp.stack(parts, 1)
 
 
 def _make(vertex: Vertex, a: Any, b: Any, momenta: Any, factor: Any) -> jax.Array:
     """Make a current of two by a vertex."""
-    chiral = factor if isinstance(factor, tuple) else (factor, factor)
     match vertex.how:
         case "ket":
-            return currents.slash_ket(a, b, *chiral)
+            return currents.slash_ket(a, b, *_hands(factor))
         case "bra":
-            return currents.bra_slash(b, a, *chiral)
+            return currents.bra_slash(b, a, *_hands(factor))
         case "pair":
-            return currents.bra_ket_vector(a, b, *chiral)
+            return currents.bra_ket_vector(a, b, *_hands(factor))
         case "three":
             return factor * currents.three_vectors(a, b, *momenta)
         case "tensor":
@@ -219,6 +215,11 @@ def _make(vertex: Vertex, a: Any, b: Any, momenta: Any, factor: Any) -> jax.Arra
         case "vectors":
             return factor * currents.vectors_scalar(a, b)
     return factor * a * b  # a scalar and anything
+
+
+def _hands(factor: Any) -> tuple[Any, Any]:
+    """Give the factors of left and of right hands."""
+    return factor if isinstance(factor, tuple) else (factor, factor)
 
 
 def _propagate(made: Current, x: Any, inward: Any, parameters: Parameters) -> jax.Array:
@@ -236,21 +237,3 @@ def _propagate(made: Current, x: Any, inward: Any, parameters: Parameters) -> ja
         return currents.propagate_vector(x, p, mass) * factor
     propagate = currents.propagate_ket if made.field > 0 else currents.propagate_bra
     return propagate(x, p, mass) * factor
-
-
-def _close(plan: Plan, known: dict) -> jax.Array:
-    """Join the current of all other legs with the last one [flow, *helicity, point]."""
-    field, n = plan.fields[-1], len(plan.fields)
-    ((own, last),) = known[Current(1 << (n - 1), field, 0)].items()
-    weight = plan.sign * (2 if field == recursion.GLUON else 1)
-    found = {}
-    for flow, x in known[plan.close].items():
-        done = recursion.closed(flow, own)
-        if done in plan.flows:
-            value = (
-                currents.dot(x, last)
-                if recursion.particle(field).kind == "vector"
-                else (x * last).sum(0)
-            )
-            found[done] = found.get(done, 0) + weight * value
-    return jnp.stack([found[flow] for flow in plan.flows])
