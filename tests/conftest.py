@@ -123,6 +123,16 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_plots():
+    """Plots are drawn once, where they come to lie: their layout is for tests/plot."""
+    from hepjax.plot import style
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "LAYOUT", "none")
+        yield
+
+
 @pytest.fixture(scope="session")
 def load_experiment():
     """Import an experiment by its path below experiments/, without the ending."""

@@ -96,7 +96,7 @@ def xf(pdf: PDF, x: Any, q2: Any) -> jax.Array:
                 ),
                 known,
             )
-    return jnp.where((x > 0) & (x < 1), found.T, 0.0).T
+    return jnp.where(((x > 0) & (x < 1))[..., None], found, 0.0)
 
 
 def _hermite(knots: jax.Array, at: jax.Array) -> tuple[Any, Any, jax.Array]:

@@ -30,6 +30,8 @@ LOOKS: tuple[dict[str, Any], ...] = (
     {"color": "#CC79A7", "linestyle": (0, (3, 1)), "marker": "P"},
 )
 FORMATS = ("png", "pdf")
+LAYOUT = "constrained"
+"""How Axes are laid out: matplotlib's name."""
 
 
 def look(i: int, *, marker: bool = False) -> dict[str, Any]:
@@ -62,10 +64,12 @@ def drawn(path: str | os.PathLike, height: float) -> Iterator[Figure]:
         "axes.formatter.limits": (-4, 5),
     }
     with matplotlib.rc_context(style):  # pyright: ignore[reportArgumentType]
-        figure = Figure(figsize=(7, height), layout="constrained")
+        figure = Figure(figsize=(7, height), layout=LAYOUT)
         yield figure
-        figure.draw_without_rendering()  # lays out once for all formats
-        figure.set_layout_engine("none")
+        layout = figure.get_layout_engine()
+        if layout is not None:  # once, for all formats
+            layout.execute(figure)
+            figure.set_layout_engine("none")
         target = Path(path)
         if target.suffix[1:] in FORMATS:
             target = target.with_suffix("")

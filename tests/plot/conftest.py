@@ -3,6 +3,14 @@
 import pytest
 from matplotlib.figure import Figure
 
+from hepjax.plot import style
+
+
+@pytest.fixture(autouse=True)
+def laid_out(plain_plots, monkeypatch):
+    """Here plots have their layout."""
+    monkeypatch.setattr(style, "LAYOUT", "constrained")
+
 
 @pytest.fixture
 def ax():

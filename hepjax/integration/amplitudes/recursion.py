@@ -335,7 +335,7 @@ def _needed(steps: list[Step], close: Current) -> tuple[Step, ...]:
             wanted |= {step.first, step.second}
             kept.append(step)
     kept.reverse()
-    return tuple(sorted(kept, key=lambda step: step.made.legs.bit_count()))
+    return tuple(sorted(kept, key=lambda step: (step.made.legs.bit_count(), step.made)))
 
 
 def _sign(first: int, second: int, fields: tuple[int, ...]) -> int:

@@ -1,5 +1,7 @@
 """The plan: how many diagrams it sums, which processes there are, and signs."""
 
+import itertools
+
 import pytest
 
 from hepjax.integration.amplitudes import recursion, standard_model
@@ -88,6 +90,8 @@ def test_only_steps_that_lead_to_the_end():
     assert made - used == {steps.close}
     sizes = [step.made.legs.bit_count() for step in steps.steps]
     assert sizes == sorted(sizes)
+    groups = [current for current, _ in itertools.groupby(step.made for step in steps.steps)]
+    assert len(groups) == len(made)  # the steps to one current follow each other
     for step in steps.steps:
         assert step.first.legs & step.second.legs == 0
         assert step.first.legs | step.second.legs == step.made.legs
