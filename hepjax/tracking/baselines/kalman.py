@@ -5,8 +5,8 @@ of hits that keep their direction are seeds (`seeds`). From its three hits each 
 outwards, layer by layer in the order in which its helix meets them: the state is taken there
 through the field, its errors with it, widened by the scattering; the hits close to where it is
 expected, and the possibility that the layer saw nothing, are branches, of which the best few go on,
-each updated by its hit. `find` takes the best branch of each seed and drops tracks that share most
-of their hits with a longer one.
+each updated by its hit. `find` takes the best branch of each seed and lets the longest take their
+hits first, of equals the one of least chi2; a track of three hits shares none.
 
 State: position [mm], azimuth and slope dz/ds of the direction, curvature [1/mm]; on a layer
 two of the three coordinates are free. All seeds of an event are followed at once, on device.
@@ -308,7 +308,7 @@ def find(event: hits.Event, links: np.ndarray, settings: Settings = DEFAULT) -> 
     table = neighbours.table(cell, n_modules=PIXELS.n_cells, width=width)
     n_hits = -(-len(position) // STEP) * STEP
     padded = np.pad(position, ((0, n_hits - len(position)), (0, 0)))
-    parts = [np.zeros((0, 3 + settings.n_steps), int)]
+    parts, scores = [np.zeros((0, 3 + settings.n_steps), int)], [np.zeros(0)]
     layer, kappa = PIXELS.layers(event), _curvature(position[found]).astype(np.float32)
     for first in range(0, len(found), STEP):
         some = np.minimum(np.arange(first, first + STEP), len(found) - 1)
@@ -316,13 +316,25 @@ def find(event: hits.Event, links: np.ndarray, settings: Settings = DEFAULT) -> 
         n_holes, added = np.asarray(branches.n_holes[:, 0]), np.asarray(branches.hit[:, 0]) >= 0
         good = n_holes <= np.minimum(settings.max_holes, added.sum(1))
         best = np.concatenate([found[some], np.asarray(branches.hit[:, 0])], 1)
-        parts.append(best[: len(found) - first][good[: len(found) - first]])
-    return _chosen(np.concatenate(parts), settings.min_hits)
+        kept = np.flatnonzero(good[: len(found) - first])
+        parts.append(best[kept])
+        scores.append(np.asarray(branches.score[:, 0])[kept])
+    return _chosen(np.concatenate(parts), np.concatenate(scores), settings.min_hits)
 
 
-def _chosen(listed: np.ndarray, min_hits: int) -> np.ndarray:
-    """Make tracks of the hits [seed, place] of the best branches, each set of hits once."""
-    listed = np.unique(np.sort(listed, 1), axis=0)
-    track, place = np.nonzero(listed >= 0)
-    pairs = np.stack([listed[track, place], track], -1)
-    return tracks.without_clones(tracks.numbered(pairs, min_hits))
+def _chosen(listed: np.ndarray, score: np.ndarray, min_hits: int) -> np.ndarray:
+    """Make tracks of the hits [seed, place] of the best branches: the longest first, of equals the
+    one of least chi2, each with at most one hit that a track before it has, and none for tracks of
+    three hits.
+    """
+    size = (listed >= 0).sum(1)
+    taken: set[int] = set()
+    parts = [np.zeros((0, 2), int)]
+    for row in np.lexsort((score, -size)):
+        mine = listed[row][listed[row] >= 0]
+        shared = len(taken.intersection(mine.tolist()))
+        if len(mine) < min_hits or shared > (len(mine) > 3):
+            continue
+        taken.update(mine.tolist())
+        parts.append(np.stack([mine, np.full(len(mine), len(parts) - 1)], -1))
+    return np.concatenate(parts)

@@ -149,16 +149,26 @@ def test_seeds_are_hard_point_to_the_beam_and_lie_outwards(pixel_sample, links):
     assert (kalman._impact(position[tight]) < 0.5).all()
 
 
-def test_each_set_of_hits_is_one_track_and_short_ones_are_none():
+def test_hits_go_to_the_longest_track_and_of_equals_to_that_of_least_chi2():
     listed = np.array(
         [
             [4, 1, 2, 7, -1],
             [1, 2, 4, 7, -1],  # the same hits from another seed
             [1, 2, 4, -1, -1],  # a part of them
             [8, 9, 10, -1, -1],
+            [8, 13, 14, -1, -1],  # shares one, and has three
             [11, 12, -1, -1, -1],
+            [7, 20, 21, 22, -1],  # shares one of four
+            [7, 20, 23, 24, -1],  # two of them are taken
         ]
     )
-    found = kalman._chosen(listed, 3)
-    tracks = [found[found[:, 1] == k, 0].tolist() for k in np.unique(found[:, 1])]
-    assert sorted(map(sorted, tracks)) == [[1, 2, 4, 7], [8, 9, 10]]
+    score = np.array([3.0, 2, 1, 5, 9, 0, 4, 8])
+    found = kalman._chosen(listed, score, 3)
+    tracks = [found[found[:, 1] == k, 0].tolist() for k in range(found[:, 1].max() + 1)]
+    assert tracks == [[1, 2, 4, 7], [7, 20, 21, 22], [8, 9, 10]]
+    assert kalman._chosen(listed, np.where(score == 9, 0.0, score), 3)[-3:, 0].tolist() == [
+        8,
+        13,
+        14,
+    ]
+    assert kalman._chosen(listed[:0], score[:0], 3).shape == (0, 2)
