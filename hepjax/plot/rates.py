@@ -84,12 +84,16 @@ def efficiency_against(
     xlabel: str = r"Jet $p_T$ [GeV]",
     ylabel: str = "Efficiency",
 ) -> Axes:
-    """Efficiency in bins, with intervals of one standard deviation. curves: by label."""
+    """Efficiency in bins, with intervals of one standard deviation. curves: by label.
+
+    The axis begins at 0, or below the lowest interval where all are above 0.7.
+    """
+    lowest = min((np.nanmin(c.low, initial=1.0) for c in curves.values()), default=0.0)
     for i, (label, c) in enumerate(curves.items()):
         x, some = style.shifted(c.edges, i, len(curves)), np.isfinite(c.value)
         bars = c.value[some], c.low[some], c.high[some]
         _points(ax, x, c.edges, some, *bars, label=label, **style.look(i, marker=True))
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=0 if lowest < 0.7 else np.floor(20 * lowest - 0.5) / 20)
     return _finish(ax, curves, xlabel=xlabel, ylabel=ylabel)
 
 

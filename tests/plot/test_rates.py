@@ -1,6 +1,7 @@
 """ROC curves, efficiencies and rejections: bands, limits as arrows, axes with units."""
 
 import numpy as np
+import pytest
 
 from hepjax import metrics, plot
 
@@ -65,6 +66,14 @@ def test_efficiency_has_units_errors_and_starts_at_zero(ax):
     assert ax.get_xlim() == (550, 650)
     assert len(ax.containers) == 2
     assert all(bars.has_xerr and bars.has_yerr for bars in ax.containers)
+
+
+def test_high_efficiencies_fill_the_frame(ax):
+    x = np.linspace(550, 650, 8000)
+    high = metrics.efficiency_against(x, np.arange(8000) % 20 > 0, EDGES)
+    plot.efficiency_against(ax, {"high": high})
+    assert ax.get_ylim()[0] == pytest.approx(0.9)
+    assert high.low.min() > 0.9
 
 
 def test_efficiency_leaves_out_empty_bins(ax):
