@@ -116,7 +116,9 @@ def _square(p: jax.Array) -> jax.Array:
 
 
 def _boost(p: jax.Array, by: jax.Array, mass: jax.Array) -> jax.Array:
-    """Take p [..., 4] out of the rest frame of a momentum [..., 4] of some mass [...]."""
+    """Take p [..., 4] out of the rest frame of a momentum [..., 4] of known mass [...], which its
+    velocity would lose (`lorentz.boost`) where it is small.
+    """
     along = (p[..., 1:] * by[..., 1:]).sum(-1)
     energy = (p[..., 0] * by[..., 0] + along) / mass
     share = (along / (by[..., 0] + mass) + p[..., 0]) / mass

@@ -4,7 +4,7 @@ A current is what a set of external particles looks like from one line: a ket (a
 row), a vector, a scalar, or an antisymmetric tensor, which stands for two vectors of a quartic
 vertex on their way to the third. Arrays have the components first, [4, ...], [6, ...], [1, ...];
 what follows is broadcast. Momenta p flow into the vertex. No couplings, no factors of i but those
-of the propagators' numerators; `recursion` brings them.
+of the propagators' numerators; `tree` brings them.
 
 >>> p = np.array([2.0, 0, 0, 1])
 >>> np.asarray(propagate_ket(np.array([1.0, 0, 0, 0]), p, 1.0)).real.tolist()

@@ -5,7 +5,7 @@ set of legs is a field with one line open, and is made of the currents of two pa
 vertex; so all tree diagrams are summed without that one of them is written down (Dyson-Schwinger
 recursion, hep-ph/0002082; Berends and Giele, Nucl. Phys. B306, 759). Vertices of four bosons go
 through fields that do not propagate. `plan` lists the steps, once and for all, those that end
-nowhere left out; `amplitudes` carries them out. Each current knows the number of its electroweak
+nowhere left out; `tree` carries them out. Each current knows the number of its electroweak
 couplings and, for each flow of colour, its components.
 
 >>> steps = plan(standard_model.parse("u u~ > d d~"))
@@ -37,7 +37,7 @@ CARTAN = {PHOTON: "sin", Z: "cos"}
 
 
 class Vertex(NamedTuple):
-    """What two fields make: the field, how (`amplitudes`), the coupling by name, its order in e,
+    """What two fields make: the field, how (`tree`), the coupling by name, its order in e,
     and how colours go: first.second, beside, or both ways with a minus between them.
     """
 
