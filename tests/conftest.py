@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ def pytest_collection_finish():
     gc.set_threshold(20_000, 20, 20)
 
 
-sys.path[:0] = [str(Path(__file__).parent / folder) for folder in (".", "jets", "integration")]
+sys.path[:0] = [
+    str(Path(__file__).parent / folder) for folder in (".", "jets", "flows", "integration")
+]
 
 import toy  # noqa: E402
 
@@ -183,6 +186,69 @@ def tiny_run(jets_top, tiny_config):
     """A run folder of jets_top on toy jets."""
     jets_top.main(tiny_config)
     return tiny_config.out
+
+
+@pytest.fixture(scope="session")
+def velo_events():
+    """Fourteen simulated events of one or two collisions in the Velo."""
+    import jax
+
+    from hepjax.tracking.simulation import velo
+
+    beam = velo.Beam(n_collisions=1.5, n_prompt=40.0, noise=0.1)
+    return [velo.event(jax.random.key(100 + k), beam) for k in range(14)]
+
+
+@pytest.fixture(scope="session")
+def velo_config(load_experiment, velo_events, tmp_path_factory):
+    """A config of tracking_velo on these as files, twelve to train on, and a bad file."""
+    from hepjax import runs
+    from hepjax.io import velo
+    from hepjax.tracking import edge_filter, finder, scorers, training, triplets
+
+    data, test = (tmp_path_factory.mktemp(name) for name in ("events", "more"))
+    for k, event in enumerate(velo_events):
+        for folder in (data, test) if k < 2 else (data,):
+            runs.write_json(folder / f"event_{k}.json", velo.to_json(event))
+    (data / "event_99.json").write_text("{}")
+    tracker = finder.Settings(
+        filter=edge_filter.Settings(scorers.Settings(24, n_steps=150), n_edges=1500),
+        n_filter=10,
+        n_tuning=2,
+        width=16,
+        n_rounds=3,
+        plan=training.Plan(6, learning_rate=1e-2),
+        judge=triplets.Settings(network=scorers.Settings(16, 2048, 1e-2, 200)),
+    )
+    out = tmp_path_factory.mktemp("velo") / "run"
+    return load_experiment("tracking_velo").Config(
+        out=out, data=data, test=test, n_train=12, tracker=tracker
+    )
+
+
+@pytest.fixture(scope="session")
+def perfect_velopix(load_experiment):
+    """Perfect tracks in the place of those that velopix finds for tracking_velo."""
+    from hepjax.io import velo
+
+    def perfect(cache, files, out):
+        events, _ = velo.read(files)
+        lists = [
+            [e.truth[e.truth[:, 1] == k, 0] for k in range(len(e.particles["pid"]))] for e in events
+        ]
+        return lists, 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load_experiment("tracking_velo")._velopix, "tracks", perfect)
+        yield
+
+
+@pytest.fixture(scope="session")
+def velo_run(load_experiment, velo_config, perfect_velopix):
+    """What tracking_velo gives with that config; the trained finder is in its folder."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "1 of .* files skipped", RuntimeWarning)
+        return load_experiment("tracking_velo").main(velo_config)
 
 
 @pytest.fixture(scope="session")

@@ -249,7 +249,13 @@ def test_benchmark_of_training(against_naive):
 @pytest.mark.slow
 def test_benchmark_of_training_on_a_device(against_naive, tmp_path, capsys):
     benchmark, config, _ = against_naive
-    chosen = {"gpu": True, "gpu_jets": 200, "gpu_steps": 1, "out": tmp_path / "run"}
+    chosen = {
+        "gpu": True,
+        "gpu_jets": 20,
+        "gpu_batches": 2,
+        "gpu_steps": 1,
+        "out": tmp_path / "run",
+    }
     results = benchmark.main(dataclasses.replace(config, **chosen))
     assert results["jets_per_second"] > 0
     assert results["share_of_floor"] == pytest.approx(results["jets_per_second"] / 1.52e6)

@@ -39,3 +39,24 @@ def test_messages_against_torch(benchmark, tmp_path):
     results = benchmark.main(config)
     assert results["edges_apart"] < 1e-4
     assert results["memory_torch_naive"] > results["memory_torch_split"] > 0
+
+
+def test_on_a_device(benchmark, velo_config, velo_run, tmp_path, capsys):
+    """A large graph, made small, and events of a trained finder; no torch beside it."""
+    graph = {"n_nodes": 60, "n_edges": 300, "width": 8, "n_rounds": 2, "repeats": 2}
+    some = {"finder": velo_config.out, "data": velo_config.test, "n_events": 2, "batches": (1, 3)}
+    none = {"out": tmp_path / "run", "cache": tmp_path / "none", "gpu": True}
+    results = benchmark.main(benchmark.Config(**graph, **some, **none))
+    names = [
+        f"{what}_{kind}_ms" for what in ("forward", "step") for kind in ("float32", "bfloat16")
+    ]
+    names += ["step_float32_kept_ms", "find_ms_an_event", "triplets_ms_an_event"]
+    names += ["events_per_second_float32_3", "events_per_second_bfloat16_3_on_device"]
+    for name in names:
+        assert results[name] > 0
+        assert results[f"{name}_error"] >= 0
+    stages = sum(results[f"{name}_ms_an_event"] for name in ("edge_filter", "network", "triplets"))
+    assert stages == pytest.approx(results["find_ms_an_event"])
+    assert not any(name.startswith("torch") for name in results)
+    assert (tmp_path / "run" / "plots" / "events_per_second.png").exists()
+    assert "events_per_second_bfloat16_1" in capsys.readouterr().out

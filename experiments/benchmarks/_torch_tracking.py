@@ -4,7 +4,8 @@ Reads graph.npz and weights.npz of a folder, says "ready", and then answers each
 its standard input with "CPU-seconds value": way is naive (one product of what is concatenated) or
 split (three products, two of them a node); what is forward, gradient, or memory, which gives what
 is kept for the backward pass, MB, in the place of the value. out.npy holds the edges of the last
-forward pass.
+forward pass. A second argument names the device: cpu, or cuda, where seconds are those of the clock
+and products are in TF32.
 """
 
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-FOLDER = Path(sys.argv[1])
+FOLDER, DEVICE = Path(sys.argv[1]), sys.argv[2]
 
 
 class Network(torch.nn.Module):
@@ -85,12 +86,22 @@ def kept(call: Callable[[], object], given: list[torch.Tensor]) -> float:
     return sum(sizes.values()) / 2**20
 
 
+def clock() -> float:
+    """Give the seconds of the CPU, or the time once the accelerator has done all that was asked."""
+    if DEVICE == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def main() -> None:
     """Answer until the input ends."""
     torch.set_num_threads(1)
-    networks = {way: Network(way) for way in ("naive", "split")}
+    torch.backends.cuda.matmul.allow_tf32 = True
+    networks = {way: Network(way).to(DEVICE) for way in ("naive", "split")}
     with np.load(FOLDER / "graph.npz") as file:
-        graph = [torch.tensor(file[k]) for k in ("nodes", "edges", "senders", "receivers")]
+        names = ("nodes", "edges", "senders", "receivers")
+        graph = [torch.tensor(file[k], device=DEVICE) for k in names]
 
     def gradient(network: Network) -> float:
         network.zero_grad(set_to_none=True)
@@ -102,19 +113,19 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         way, what = line.split()
-        start = time.process_time()
+        start = clock()
         if what == "forward":
             with torch.no_grad():
                 out = networks[way](*graph)[1]
-            seconds, value = time.process_time() - start, float(out.mean())
-            np.save(FOLDER / "out.npy", out.numpy())
+            seconds, value = clock() - start, float(out.mean())
+            np.save(FOLDER / "out.npy", out.cpu().numpy())
         elif what == "gradient":
             value = gradient(networks[way])
-            seconds = time.process_time() - start
+            seconds = clock() - start
         else:
             network = networks[way]
             value = kept(lambda n=network: n(*graph), [*graph, *network.parameters()])
-            seconds = time.process_time() - start
+            seconds = clock() - start
         print(seconds, value, flush=True)
 
 

@@ -28,14 +28,17 @@ HERE = Path(__file__).parent
 Ask = Callable[[str, str], tuple[float, float]]
 
 
-def torch(cache: Path, folder: Path, given: dict, params: Any) -> Ask:
-    """Start torch with the weights of the rounds; returns ask(way, what) -> (seconds, value)."""
+def torch(cache: Path, folder: Path, given: dict, params: Any, device: str = "cpu") -> Ask:
+    """Start torch with the weights of the rounds; returns ask(way, what) -> (seconds, value).
+
+    device: seconds are those of the CPU, or of the clock for "cuda".
+    """
     folder.mkdir()
     np.savez(folder / "graph.npz", **given)
     flat = flax.traverse_util.flatten_dict(params["rounds"], sep="_")
     np.savez(folder / "weights.npz", **{k: np.asarray(x) for k, x in flat.items()})
     python = _peers.environment(cache, ["torch==2.13.0", "numpy"])
-    answer = _peers.conversation(python, HERE / "_torch_tracking.py", folder)
+    answer = _peers.conversation(python, HERE / "_torch_tracking.py", folder, device)
 
     def ask(way: str, what: str) -> tuple[float, float]:
         seconds, value = answer(way, what)

@@ -9,7 +9,8 @@ Both sides have the same weights and the same batches, cut to the batch's own lo
 off, batch norm by the batch, one thread on one core; each in its own process, timed in turn, in CPU
 seconds. weaver has its defaults: only real pairs are embedded. Ours has lists of what is
 real. `_sides.py` holds both, `_weaver.py` is what runs in torch, `_naive.py` the network in plain
-JAX, whose memory is compared. With --gpu, `_device.py` measures jets/s trained in bfloat16 instead.
+JAX, whose memory is compared. With --gpu, `_jets_device.py` measures jets/s trained in bfloat16
+instead.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-import _device
+import _jets_device
 import _naive
 import _sides
 import jax
@@ -44,7 +45,9 @@ class Config:
     cache: Path = Path.home() / ".cache" / "hepjax" / "weaver-0.5.3"
     gpu: bool = False
     gpu_jets: int = 512  # a batch
+    gpu_batches: int = 6  # of rising length
     gpu_steps: int = 20  # a repeat
+    gpu_lists: bool = True  # list what is real, as on a CPU; or see all that is padded
 
 
 def read(path: Path) -> data.RaggedJets:
@@ -83,7 +86,7 @@ def summary(name: str, seconds: list[tuple[float, float]]) -> dict[str, float]:
 
 def compare(config: Config, run: runs.Run) -> dict[str, Any]:
     """Time both sides in turn on the same batches."""
-    drawn, network = draw(config), _device.network(config.size)
+    drawn, network = draw(config), _jets_device.network(config.size)
     ways: dict[str, _sides.Logits] = {
         "ours": lambda params, inputs: network.apply_train({"params": params}, inputs),
         "naive": lambda params, inputs: (_naive.logits({"params": params}, inputs), {}),
@@ -139,7 +142,7 @@ def main(config: Config) -> dict[str, Any]:
     """Compare with the other side, or measure jets/s; returns what metrics.json holds."""
     if config.gpu:
         run = runs.create(config.out, config)
-        return runs.finish(run, _device.measure(read(config.data), config, run.path / "plots"))
+        return runs.finish(run, _jets_device.measure(read(config.data), config, run.path / "plots"))
     with _sides.one_core():
         return compare(config, runs.create(config.out, config))
 

@@ -11,7 +11,8 @@ core, each in its own process, timed in turn, in CPU seconds. torch runs the net
 it first, and with split kernels as here; ratios are torch's seconds over ours. Memory is what XLA
 plans for the gradient, all of it, against what torch keeps for its backward pass, which is less
 than its peak. Components are those of chains of ten nodes with 2 % of wrong edges; both sides begin
-with a list of edges, of which scipy makes a matrix.
+with a list of edges, of which scipy makes a matrix. With --gpu, `_tracking_device.py` measures by
+the clock instead: 100,000 nodes, 1,000,000 edges, and with --finder events of --data in batches.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import _sides
+import _tracking_device
 import _tracking_sides as sides
 import jax
 import jax.numpy as jnp
@@ -43,6 +45,17 @@ class Config:
     repeats: int = 9
     chains: tuple[int, ...] = (20_000, 100_000)  # nodes of the graphs for components
     cache: Path = Path.home() / ".cache" / "hepjax" / "torch-2.13.0"
+    gpu: bool = False  # measure on an accelerator: a preset of the large graph
+    finder: Path | None = None  # with gpu: run folder of tracking_velo
+    data: Path = Path("data/velo")  # with a finder: folder of events
+    n_events: int = 100  # of these, the last
+    batches: tuple[int, ...] = (1, 8, 32, 128)  # events
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"repeats": 3, "chains": (20_000,)},
+    "gpu": {"gpu": True, "n_nodes": 100_000, "n_edges": 1_000_000, "repeats": 20},
+}
 
 
 def graph(config: Config) -> dict[str, np.ndarray]:
@@ -99,7 +112,10 @@ def messages(config: Config, run: runs.Run) -> dict[str, Any]:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Compare; returns what metrics.json holds."""
+    """Compare, or measure on an accelerator; returns what metrics.json holds."""
+    if config.gpu:
+        run = runs.create(config.out, config)
+        return runs.finish(run, _tracking_device.measure(graph(config), config, run.path))
     with _sides.one_core():
         run = runs.create(config.out, config)
         chains = sides.scipy(config.chains, config.repeats, config.seed)
@@ -107,4 +123,4 @@ def main(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(main(runs.parse(Config, {"quick": {"repeats": 3, "chains": (20_000,)}})))
+    print(main(runs.parse(Config, PRESETS)))

@@ -1,0 +1,1 @@
+"""Normalizing flows: densities that are learned, and can be drawn from."""
