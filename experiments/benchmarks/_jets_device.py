@@ -62,6 +62,8 @@ def measure(jets: data.RaggedJets, config: Any, plots: Path) -> dict[str, Any]:
             jax.block_until_ready(state)
             seconds.append((time.perf_counter() - start) / config.gpu_steps)
         lines.append((length, float(count[rows].mean()), np.array(seconds[1:])))
+        speed = config.gpu_jets / np.median(seconds[1:])
+        print(f"{length} places, {lines[-1][1]:.1f} real: {speed:.0f} jets/s", flush=True)
     return _results(lines, config, plots)
 
 
