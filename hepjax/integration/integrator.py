@@ -1,0 +1,341 @@
+"""Integrals by flows that learn where the integrand is, and channel weights that learn whose it is.
+
+An `Integrand` is a function on the unit cube, of one channel or of several, each behind a map of
+its own. A training (`train_step` in `train.fit`) draws points from the flows, evaluates the
+integrand and makes a loss of the weights small (`losses`); points are shared among channels by how
+much these vary, from the history of the training. In front of each flow stands a grid of VEGAS, an
+exact map that may be left even. `draw` gives weighted points, in chunks, and `estimate` the
+integral with its error (arXiv:2212.06172, arXiv:2311.01548).
+
+Flows are float32, and so are the networks; points go through the grid and to the integrand in the
+precision that is switched on, and weights come back in it.
+
+>>> integrand = Integrand(lambda x, channel: Values(3 * x[:, 0] ** 2), dim=2)
+>>> settings = Settings(n_points=64, flow=coupling.Settings(n_bins=4, width=8))
+>>> state = init(integrand, settings, jax.random.key(0))
+>>> state, sums = jax.jit(train_step(integrand, settings))(state, None)
+>>> float(sums.moments.n[0])
+64.0
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hepjax import train
+from hepjax.flows import coupling
+from hepjax.integration import channels, losses, vegas
+
+
+class Values(NamedTuple):
+    """What an integrand gives for points, x [point, dim] of the cube, each of a channel [point].
+
+    value: [point] the integrand times the Jacobian of the channel's map, 0 outside of cuts;
+    features: [point, feature] that channel weights are learned from; log_prior: [point, channel]
+    logarithms of the channel weights before the training (None: even).
+    """
+
+    value: Any
+    features: Any = None
+    log_prior: Any = None
+
+
+class Integrand(NamedTuple):
+    """function(x [point, dim], channel [point]) -> Values; dim; n_channels; n_features."""
+
+    function: Callable[[jax.Array, jax.Array], Values]
+    dim: int
+    n_channels: int = 1
+    n_features: int = 0
+
+
+class Settings(NamedTuple):
+    """How an integrator is made and trained.
+
+    n_points: a step; size: of a tile, all points of which are of one channel (0: all points for one
+    channel, 32 for more); flow; width, n_hidden: of the network for channel weights; loss;
+    softclip: see `losses.sums`; learning_rate: the largest, of Adam, falling along a cosine;
+    n_steps; even: share of the points that is spread evenly over channels; memory: steps after
+    which the history is forgotten.
+    """
+
+    n_points: int = 1024
+    size: int = 0
+    flow: coupling.Settings = coupling.DEFAULT
+    width: int = 32
+    n_hidden: int = 2
+    loss: losses.Loss = losses.stratified_variance
+    softclip: float = 0.0
+    learning_rate: float = 1e-3
+    n_steps: int = 1000
+    even: float = 0.1
+    memory: int = 20
+
+
+class Parameters(NamedTuple):
+    """What is trained: flows, leading axis channel, and the network of channel weights, None for
+    one channel.
+    """
+
+    flows: coupling.Parameters
+    weights: Any
+
+
+class Extra(NamedTuple):
+    """What is known beside: grids [channel, dim, bin + 1], which channels are active [channel], and
+    moments of the latest steps.
+    """
+
+    grids: jax.Array
+    active: jax.Array
+    history: losses.Sums
+
+
+class Sampled(NamedTuple):
+    """Weighted points: x [point, dim] of the cube, channel, weight (channel weight times integrand
+    over density), log_density, and whether a point is real, all [point].
+    """
+
+    x: jax.Array
+    channel: jax.Array
+    weight: jax.Array
+    log_density: jax.Array
+    real: jax.Array
+
+
+class StepSums(NamedTuple):
+    """What steps add up: loss [], their number [], points whose values were no finite numbers [],
+    and the moments of all.
+    """
+
+    loss: jax.Array
+    steps: jax.Array
+    n_bad: jax.Array
+    moments: losses.Sums
+
+
+def tile_size(integrand: Integrand, settings: Settings, n: int) -> int:
+    """Give the size of a tile: of one channel all of n points, or as the settings have it."""
+    if integrand.n_channels == 1:
+        return n
+    return settings.size or 32
+
+
+def optimiser(settings: Settings) -> optax.GradientTransformation:
+    """Adam along half a cosine."""
+    return optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.n_steps))
+
+
+def init(
+    integrand: Integrand, settings: Settings, key: jax.Array, grids: Any = None
+) -> train.TrainState:
+    """Begin: flows that are the identity, and weights that are the prior.
+
+    grids: [channel, dim, bin + 1] of VEGAS (None: even). Raises ValueError for grids of another
+    shape, and for several channels without features.
+    """
+    n, dim = integrand.n_channels, integrand.dim
+    if n > 1 and integrand.n_features < 1:
+        raise ValueError(f"n_features: {integrand.n_features} for {n} channels, expected some")
+    flow_key, weight_key, root = jax.random.split(key, 3)
+    flows = jax.vmap(lambda key: coupling.init(key, dim, settings.flow))(
+        jax.random.split(flow_key, n)
+    )
+    weights = None
+    if n > 1:
+        sizes = {"width": settings.width, "n_hidden": settings.n_hidden}
+        weights = channels.init(weight_key, integrand.n_features, n, **sizes)
+    if grids is None:
+        grids = jnp.broadcast_to(jnp.linspace(0.0, 1.0, 3), (n, dim, 3))
+    if grids.shape[:2] != (n, dim):
+        raise ValueError(f"grids: {grids.shape}, expected [{n}, {dim}, bin + 1]")
+    zeros = jnp.zeros(n, jnp.result_type(float))
+    extra = Extra(jnp.asarray(grids), jnp.ones(n, bool), losses.Sums(*[zeros] * 6))
+    return train.init(Parameters(flows, weights), optimiser(settings), root, extra)
+
+
+def shares(extra: Extra, even: float) -> jax.Array:
+    """Give the share of the points that each channel gets: by its standard deviation so far, and
+    some evenly.
+    """
+    known, n_active = extra.history, jnp.maximum(extra.active.sum(), 1)
+    sigma = jnp.where(extra.active, jnp.sqrt(losses.spread(known)), 0.0)
+    flat = extra.active / n_active
+    total = sigma.sum()
+    by_sigma = jnp.where(total > 0, sigma / jnp.where(total > 0, total, 1), flat)
+    return even * flat + (1 - even) * by_sigma
+
+
+def place(
+    params: Parameters, extra: Extra, channel: jax.Array, z: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Take latent points z [tile, place, dim], of channel [tile], through flows and grids.
+
+    Returns what stands between the two, float32, the logarithm of its density, points of the cube,
+    and the logarithm of what the grid adds to the density.
+    """
+    y, log_det = coupling.forward(_flows(params, channel), z)
+    x, log_grid = jax.vmap(vegas.forward)(extra.grids[channel], y.astype(extra.grids.dtype))
+    return y, -log_det, x, -log_grid
+
+
+def _flows(params: Parameters, channel: jax.Array) -> coupling.Parameters:
+    return jax.tree.map(lambda x: x[channel], params.flows)
+
+
+def evaluated(
+    integrand: Integrand, weights: Any, extra: Extra, x: jax.Array, channel: jax.Array
+) -> jax.Array:
+    """Give channel weight times integrand [point] for points [point, dim] of channel [point].
+
+    Raises ValueError for values of another shape.
+    """
+    n = len(x)
+    found = integrand.function(x, channel)
+    if found.value.shape != (n,):
+        raise ValueError(f"integrand: gave values {found.value.shape}, expected ({n},)")
+    value = jax.lax.stop_gradient(found.value)
+    if integrand.n_channels == 1:
+        return value
+    prior = found.log_prior
+    if prior is None:
+        prior = jnp.zeros((n, integrand.n_channels), value.dtype)
+    for name, given, width in (
+        ("features", found.features, integrand.n_features),
+        ("log_prior", prior, integrand.n_channels),
+    ):
+        if given is None or given.shape != (n, width):
+            shape = None if given is None else given.shape
+            raise ValueError(f"integrand: gave {name} {shape}, expected ({n}, {width})")
+    fixed = jax.lax.stop_gradient((found.features, prior))
+    log_alpha = channels.log_weights(weights, *fixed, extra.active)
+    return value * jnp.exp(jnp.take_along_axis(log_alpha, channel[:, None], 1)[:, 0])
+
+
+def _draw(
+    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
+) -> tuple[channels.Tiles, tuple]:
+    """Draw n points, laid out in tiles."""
+    params, extra = jax.lax.stop_gradient((state.params, state.extra))
+    size = tile_size(integrand, settings, n)
+    count = channels.allocate(n, shares(extra, settings.even))
+    laid = channels.tiles(count, channels.n_tiles(n, integrand.n_channels, size), size)
+    z = jax.random.uniform(key, (*laid.real.shape, integrand.dim), jnp.float32)
+    return laid, place(params, extra, laid.channel, z)
+
+
+def train_step(integrand: Integrand, settings: Settings) -> train.Step:
+    """Build step(state, None) -> (state, StepSums) for `train.fit`.
+
+    Values that are no finite numbers count as 0, and are counted.
+    """
+    adam = optimiser(settings)
+
+    def step(state: train.TrainState, _: Any) -> tuple[train.TrainState, StepSums]:
+        key = jax.random.fold_in(state.key, state.step)
+        laid, (y, log_flow, x, log_grid) = _draw(integrand, settings, state, key, settings.n_points)
+        channel = jnp.repeat(laid.channel, laid.real.shape[1])
+        extra, log_drawn = state.extra, log_flow + log_grid
+
+        def objective(params: Parameters) -> tuple[jax.Array, tuple]:
+            value = evaluated(
+                integrand, params.weights, extra, x.reshape(-1, integrand.dim), channel
+            ).reshape(laid.real.shape)
+            good = jnp.isfinite(value)
+            log_now = coupling.inverse(_flows(params, laid.channel), y)[1] + log_grid
+            found = losses.sums(
+                jnp.where(good, value, 0),
+                log_drawn,
+                log_now,
+                laid.channel,
+                laid.real,
+                integrand.n_channels,
+                settings.softclip,
+            )
+            return settings.loss(found), (found, (laid.real & ~good).sum())
+
+        (loss, (found, n_bad)), slope = jax.value_and_grad(objective, has_aux=True)(state.params)
+        change, opt_state = adam.update(slope, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, change)
+        kept = 1 - 1 / settings.memory
+        history = jax.tree.map(lambda old, new: kept * old + new, extra.history, found)
+        state = state._replace(
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            extra=extra._replace(history=history),
+        )
+        one = jnp.ones((), loss.dtype)
+        return state, StepSums(loss, one, n_bad.astype(loss.dtype), found)
+
+    return step
+
+
+def finish(sums: StepSums) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Give the mean loss of steps for the log, the relative standard deviation of their points with
+    optimal shares, and the share that was no number.
+    """
+    loss = sums.loss / sums.steps
+    found = sums.moments
+    rsd = jnp.sqrt(losses.spread(found)).sum() / losses.scale(found)
+    return loss, {"loss": loss, "rsd": rsd, "n_bad": sums.n_bad}
+
+
+def draw(
+    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
+) -> Sampled:
+    """Draw n weighted points, some places of which may be empty, of all channels."""
+    laid, (_, log_flow, x, log_grid) = _draw(integrand, settings, state, key, n)
+    channel = jnp.repeat(laid.channel, laid.real.shape[1])
+    flat, real = x.reshape(-1, integrand.dim), laid.real.reshape(-1)
+    value = evaluated(integrand, state.params.weights, state.extra, flat, channel)
+    log_density = (log_flow + log_grid).reshape(-1)
+    weight = jnp.where(real, value * jnp.exp(-log_density), 0)
+    return Sampled(flat, channel, weight, log_density, real)
+
+
+def sample(
+    integrand: Integrand,
+    settings: Settings,
+    state: train.TrainState,
+    key: jax.Array,
+    n: int,
+    *,
+    chunk: int = 8192,
+) -> Sampled:
+    """Draw at least n weighted points in chunks, and bring the real ones to the host.
+
+    Raises ValueError where weights are no finite numbers, and says how many.
+    """
+    call = jax.jit(lambda state, key: draw(integrand, settings, state, key, chunk))
+    parts = []
+    for k in range(-(-n // chunk)):
+        one = jax.device_get(call(state, jax.random.fold_in(key, k)))
+        parts.append(Sampled(*(x[one.real] for x in one)))
+    found = Sampled(*(np.concatenate(x) for x in zip(*parts)))
+    bad = ~np.isfinite(found.weight)
+    if bad.any():
+        raise ValueError(f"integrand: {bad.sum()} of {len(bad)} weights are no finite numbers")
+    return found
+
+
+def estimate(sampled: Sampled, n_channels: int) -> vegas.Estimate:
+    """Give the integral of weighted points: the sum over channels of their mean weights.
+
+    The relative standard deviation is that of optimal shares of points, the sum of standard
+    deviations over the integral.
+    """
+    value = variance = sigma = 0.0
+    for k in range(n_channels):
+        weight = np.asarray(sampled.weight)[np.asarray(sampled.channel) == k]
+        if len(weight) > 1:
+            value += weight.mean()
+            variance += weight.var(ddof=1) / len(weight)
+            sigma += weight.std(ddof=1)
+    n = len(sampled.weight)
+    found: Any = value, variance**0.5, n, sigma / abs(value) if value else np.inf
+    return vegas.Estimate(*found)
