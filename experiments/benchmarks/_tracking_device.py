@@ -46,19 +46,22 @@ def middle(x: Any) -> tuple[float, float]:
     return float(np.median(x)), float(1.2533 * x.std(ddof=1) / np.sqrt(len(x)))
 
 
+def note(results: dict[str, Any], name: str, value: tuple[float, float]) -> None:
+    """Put a value and its error into the results, and print them: a long run may be cut short."""
+    results[name], results[f"{name}_error"] = value
+    print(f"{name:40s} {value[0]:10.2f} +- {value[1]:.2f}", flush=True)
+
+
 def measure(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str, Any]:
     """Measure both and print a table; config: that of tracking_vs_torch.py."""
     results = {"device": jax.devices()[0].device_kind, "n_repeats": config.repeats}
-    results |= large(given, config, folder)
+    large(given, config, folder, results)
     if config.finder is not None:
-        results |= events(config, folder)
-    for name, value in results.items():
-        if f"{name}_error" in results:
-            print(f"{name:40s} {value:10.2f} +- {results[f'{name}_error']:.2f}")
+        events(config, folder, results)
     return results
 
 
-def large(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str, Any]:
+def large(given: dict[str, np.ndarray], config: Any, folder: Path, results: dict[str, Any]) -> None:
     """Time a large graph, ms; config: n_rounds, repeats, seed, cache."""
     order = np.argsort(given["senders"], kind="stable")
     ends = (x.astype(np.int32) for x in (given["senders"], given["receivers"], order))
@@ -66,20 +69,18 @@ def large(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str, 
     whole = jax.device_put((given["nodes"], given["edges"]))
     first = interaction.Interactions(config.n_rounds, is_sorted=True)
     variables = jax.jit(first.init)(jax.random.key(config.seed), *whole, links)
-    times: dict[str, np.ndarray] = {}
-    results: dict[str, Any] = {}
     for kind, dtype in DTYPES.items():
         graph = tuple(x.astype(dtype or x.dtype) for x in whole)
         for remat in (True, False):
             network = interaction.Interactions(config.n_rounds, 1, True, dtype, remat)
             name, forward = f"{kind}{'' if remat else '_kept'}", jax.jit(network.apply)
             if remat:
-                times[f"forward_{name}"] = clocked(
-                    config.repeats, forward, variables, *graph, links
-                )
+                taken = clocked(config.repeats, forward, variables, *graph, links)
+                note(results, f"forward_{name}_ms", middle(1e3 * taken))
             step, state = training_step(network, links), (variables, ADAM.init(variables))
             compiled = jax.jit(step).lower(state, *graph).compile()
-            times[f"step_{name}"] = clocked(config.repeats, compiled, state, *graph)
+            taken = clocked(config.repeats, compiled, state, *graph)
+            note(results, f"step_{name}_ms", middle(1e3 * taken))
             memory = compiled.memory_analysis()
             results[f"memory_step_{name}"] = memory.temp_size_in_bytes / 2**20
     if (config.cache / "complete").exists():
@@ -87,10 +88,7 @@ def large(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str, 
         for way in ("naive", "split"):
             for what in ("forward", "gradient"):
                 taken = [ask(way, what)[0] for _ in range(config.repeats + 2)][2:]
-                times[f"torch_{what}_{way}"] = np.array(taken)
-    for name, taken in times.items():
-        results[f"{name}_ms"], results[f"{name}_ms_error"] = middle(1e3 * taken)
-    return results
+                note(results, f"torch_{what}_{way}_ms", middle(1e3 * np.array(taken)))
 
 
 ADAM = optax.adam(1e-4)
@@ -110,36 +108,36 @@ def training_step(network: Any, links: interaction.Links) -> Callable[..., tuple
     return step
 
 
-def events(config: Any, folder: Path) -> dict[str, Any]:
+def events(config: Any, folder: Path, results: dict[str, Any]) -> None:
     """Give events of the Velo a second; config: finder, data, n_events, batches, repeats."""
     tracker = finder.load(config.finder)
     sample, _ = velo.read(hits.expand(config.data, velo.ENDINGS)[-config.n_events :])
-    for _ in range(2):  # the first compiles each shape
-        taken = np.array([_stages(tracker, event) for event in sample])
-    results: dict[str, Any] = {"n_events": len(sample)}
-    for name, x in zip(("find", *STAGES), (taken.sum(1), *taken.T)):
-        results[f"{name}_ms_an_event"] = 1e3 * float(x.mean())
-        results[f"{name}_ms_an_event_error"] = 1e3 * float(x.std(ddof=1) / np.sqrt(len(x)))
-    made = [finder.graph(tracker.chosen, event, tracker.detector)[0] for event in sample]
+    made, taken = [], []
+    for repeat in range(2):  # the first compiles each shape
+        for event in sample:
+            one, seconds = _stages(tracker, event)
+            (taken if repeat else made).append(seconds if repeat else one)
+    results["n_events"] = len(sample)
+    each = 1e3 * np.array(taken)
+    for name, x in zip(("find", *STAGES), (each.sum(1), *each.T)):
+        error = x.std(ddof=1) / np.sqrt(len(x))
+        note(results, f"{name}_ms_an_event", (float(x.mean()), float(error)))
     curves: dict[str, list] = {}
+    settings = tracker.settings
     for kind, dtype in DTYPES.items():
-        settings = tracker.settings
         network = model.from_linen(
             InteractionNetwork(settings.width, settings.n_rounds, dtype=dtype)
         )
         logits = jax.jit(lambda v, x, network=network: network.apply(v, x).logits)
         pulled = functools.partial(_pulled, logits)
         for n in config.batches:
-            some = [made[k % len(made)] for k in range(n)]
-            sizes = (sum(int(x[0]) for x in y) for y in zip(*((g.n_node, g.n_edge) for g in some)))
-            room = [-(-(size + 1) // 1024) * 1024 for size in sizes]
-            packed = graphs.pack(some, n_nodes=room[0], n_edges=room[1])
+            packed = _packed([made[k % len(made)] for k in range(n)])
             back = clocked(config.repeats, pulled, tracker.variables, packed)
             there = jax.device_put(packed)
             stays = clocked(config.repeats, logits, tracker.variables, there)
             for name, x in (("", back), ("_on_device", stays)):
                 key = f"events_per_second_{kind}_{n}{name}"
-                results[key], results[f"{key}_error"] = middle(n / x)
+                note(results, key, middle(n / x))
                 curves.setdefault(kind + name.replace("_", " "), []).append(results[key])
     with plot.figure(folder / "plots" / "events_per_second") as ax:
         for label, curve in curves.items():
@@ -147,7 +145,15 @@ def events(config: Any, folder: Path) -> dict[str, Any]:
         ax.set(xlabel="Events a batch", ylabel="Events a second", xscale="log", yscale="log")
         plot.sample(ax, jax.devices()[0].device_kind, f"Velo, {settings.n_rounds} rounds")
         ax.legend()
-    return results
+
+
+def _packed(some: list[graphs.Graph]) -> graphs.Graph:
+    """Pack graphs into the smallest that holds them, in steps of 1024 nodes and edges."""
+    sizes = [
+        sum(int(x[0]) for x in column) for column in zip(*((g.n_node, g.n_edge) for g in some))
+    ]
+    room = [-(-(size + 1) // 1024) * 1024 for size in sizes]
+    return graphs.pack(some, n_nodes=room[0], n_edges=room[1])
 
 
 def _pulled(function: Callable, *given: Any) -> np.ndarray:
@@ -155,8 +161,8 @@ def _pulled(function: Callable, *given: Any) -> np.ndarray:
     return np.asarray(function(*given))
 
 
-def _stages(tracker: finder.Finder, event: hits.Event) -> tuple[float, ...]:
-    """Time the stages of one event, s."""
+def _stages(tracker: finder.Finder, event: hits.Event) -> tuple[graphs.Graph, tuple]:
+    """Time the stages of one event, s; also its graph."""
     marks = [time.perf_counter()]
     one, _ = finder.graph(tracker.chosen, event, tracker.detector)
     marks.append(time.perf_counter())
@@ -164,4 +170,4 @@ def _stages(tracker: finder.Finder, event: hits.Event) -> tuple[float, ...]:
     marks.append(time.perf_counter())
     finder.link(tracker, found)
     marks.append(time.perf_counter())
-    return tuple(np.diff(marks))
+    return one, tuple(np.diff(marks))

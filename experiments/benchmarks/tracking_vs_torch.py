@@ -48,7 +48,7 @@ class Config:
     gpu: bool = False  # measure on an accelerator: a preset of the large graph
     finder: Path | None = None  # with gpu: run folder of tracking_velo
     data: Path = Path("data/velo")  # with a finder: folder of events
-    n_events: int = 100  # of these, the last
+    n_events: int = 24  # of these, the last
     batches: tuple[int, ...] = (1, 8, 32, 128)  # events
 
 
