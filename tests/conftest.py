@@ -128,11 +128,12 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_plots():
-    """Plots are drawn once, where they come to lie: their layout is for tests/plot."""
+    """Plots are drawn once, where they come to lie, as PNG: layout and PDF are for tests/plot."""
     from hepjax.plot import style
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(style, "LAYOUT", "none")
+        patch.setattr(style, "FORMATS", ("png",))
         yield
 
 

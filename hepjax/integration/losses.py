@@ -84,9 +84,11 @@ def spread(found: Sums) -> jax.Array:
 
 
 def scale(found: Sums) -> jax.Array:
-    """Give the sum over channels of the mean size of the weights, which has no gradient here."""
+    """Give the sum over channels of the mean size of the weights, 1 if all are 0; it has no
+    gradient here.
+    """
     total = (found.size / jnp.maximum(found.n, 1)).sum()
-    return jax.lax.stop_gradient(jnp.maximum(total, jnp.finfo(total.dtype).tiny))
+    return jax.lax.stop_gradient(jnp.where(total > 0, total, 1))
 
 
 def stratified_variance(found: Sums) -> jax.Array:

@@ -1,5 +1,7 @@
 """Every tagger: permutation, padding, empty jets; the Particle Transformer against weaver's."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -264,22 +266,24 @@ def network(weaver, features, dtype, n=32):
     return (lambda x: net.apply(variables, x)), inputs
 
 
-def compiled(function):
-    """Compiled as users have it, with all optimisation: tests have less by default."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 3})
+@pytest.fixture(params=["quick", pytest.param("all", marks=pytest.mark.slow)])
+def compiled(request):
+    """jax.jit with as little optimisation as other tests have, and with all that users have."""
+    level = {"quick": 0, "all": 3}[request.param]
+    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": level})
 
 
 def furthest(found, expected):
     return np.abs(np.asarray(found) - np.asarray(expected)).max()
 
 
-def test_weaver_in_float64(weaver):
+def test_weaver_in_float64(weaver, compiled):
     with jax.enable_x64(True):
         apply, inputs = network(weaver, pairs.weaver, np.float64)
         assert furthest(compiled(apply)(inputs), weaver[3]) < 1e-6
 
 
-def test_weaver_in_float32(weaver):
+def test_weaver_in_float32(weaver, compiled):
     """Operation by operation as torch; compiled, where fusion reorders E^2 - p^2."""
     apply, inputs = network(weaver, pairs.weaver, np.float32)
     with jax.disable_jit():
@@ -287,7 +291,7 @@ def test_weaver_in_float32(weaver):
     assert furthest(compiled(apply)(inputs), weaver[2]) < 3e-3
 
 
-def test_stable_pair_masses_hold_in_float32(weaver):
+def test_stable_pair_masses_hold_in_float32(weaver, compiled):
     """Compiled, against float64, in another order, and with half the padding."""
     with jax.enable_x64(True):
         exact, wide = network(weaver, pairs.stable, np.float64, n=8)

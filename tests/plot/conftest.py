@@ -10,6 +10,7 @@ from hepjax.plot import style
 def laid_out(plain_plots, monkeypatch):
     """Here plots have their layout."""
     monkeypatch.setattr(style, "LAYOUT", "constrained")
+    monkeypatch.setattr(style, "FORMATS", ("png", "pdf"))
 
 
 @pytest.fixture

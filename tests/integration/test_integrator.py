@@ -1,0 +1,181 @@
+"""Trainings of integrators: right integrals before and after, narrower weights, bad integrands."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax import train
+from hepjax.flows import coupling
+from hepjax.integration import integrator, losses, toys, vegas
+from hepjax.integration.integrator import Integrand, Values
+
+SMALL = integrator.Settings(
+    n_points=512, flow=coupling.Settings(6, 16, 1), n_steps=120, learning_rate=1e-2
+)
+
+
+def camel(x, channel):
+    return Values(toys.camel(x))
+
+
+def two_peaks(x, channel):
+    """The camel in two channels, each with a map that is narrow at its own peak."""
+    centre = jnp.array([1 / 3, 2 / 3])[channel][:, None]
+    y = centre + 0.6 * (x - 0.5)
+    inside = ((y > 0) & (y < 1)).all(1)
+    features = jnp.clip(y, 0, 1)
+    log_prior = jnp.zeros((len(x), 2))
+    for k, c in enumerate((1 / 3, 2 / 3)):
+        covered = (jnp.abs(y - c) <= 0.3).all(1)
+        log_prior = log_prior.at[:, k].set(jnp.where(covered, 0.0, -jnp.inf))
+    return Values(jnp.where(inside, toys.camel(features) * 0.6**2, 0), features, log_prior)
+
+
+def covered_integral():
+    """Of the camel over both squares."""
+    grid = (np.arange(800) + 0.5) / 800
+    x = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
+    there = np.zeros(len(x), bool)
+    for c in (1 / 3, 2 / 3):
+        there |= (np.abs(x - c) <= 0.3).all(1)
+    return float((toys.camel(x) * there).mean())
+
+
+def fit(integrand, settings, seed=0, grids=None):
+    state = integrator.init(integrand, settings, jax.random.key(seed), grids)
+    step = integrator.train_step(integrand, settings)
+    plan = train.Settings(n_steps=settings.n_steps, steps_per_call=40, log_every=40)
+    return state, train.fit(step, state, None, integrator.finish, plan).state
+
+
+def all_finite(state):
+    return all(np.isfinite(x).all() for x in jax.tree.leaves(state._replace(key=0)))
+
+
+@pytest.fixture(scope="module")
+def one_channel():
+    with jax.enable_x64(True):
+        return Integrand(camel, 2), *fit(Integrand(camel, 2), SMALL)
+
+
+@pytest.fixture(scope="module")
+def channels():
+    with jax.enable_x64(True):
+        integrand = Integrand(two_peaks, 2, n_channels=2, n_features=2)
+        return integrand, *fit(integrand, SMALL._replace(even=0.3))
+
+
+def estimated(integrand, settings, state, seed=1):
+    drawn = integrator.sample(integrand, settings, state, jax.random.key(seed), 40_000)
+    return integrator.estimate(drawn, integrand.n_channels), drawn
+
+
+def test_an_integral_before_and_after(one_channel):
+    integrand, *states = one_channel
+    found = [estimated(integrand, SMALL, state)[0] for state in states]
+    for one in found:
+        assert abs(one.value - toys.camel_integral(2)) < 4 * one.error
+        assert one.rsd == pytest.approx(one.error / one.value * np.sqrt(one.n), rel=1e-6)
+    assert found[0].rsd > 1.0
+    assert found[1].rsd < 0.6
+
+
+def test_channels_before_and_after(channels):
+    integrand, *states = channels
+    exact = covered_integral()
+    found = [estimated(integrand, SMALL, state)[0] for state in states]
+    for one in found:
+        assert abs(one.value - exact) < 4 * one.error + 1e-3 * exact  # of the sum of midpoints
+    assert found[1].rsd < 0.6 * found[0].rsd
+
+
+def test_points_and_densities_agree(channels):
+    """The mean of 1 / density over the points of a channel is the volume of the cube."""
+    integrand, _, state = channels
+    _, drawn = estimated(integrand, SMALL, state)
+    assert drawn.real.all()
+    assert len(drawn.weight) >= 40_000
+    for k in (0, 1):
+        inverse = np.exp(-drawn.log_density[drawn.channel == k])
+        assert abs(inverse.mean() - 1) < 5 * inverse.std() / np.sqrt(len(inverse))
+
+
+def test_a_grid_stands_in_front_and_changes_no_integral():
+    settings = vegas.Settings(n_points=4000, n_bins=40, beta=0.0)
+    _, learned = vegas.integrate(toys.camel, vegas.init(2, settings), jax.random.key(0), settings)
+    integrand = Integrand(camel, 2)
+    state = integrator.init(integrand, SMALL, jax.random.key(0), learned.edges[None])
+    found, _ = estimated(integrand, SMALL, state)
+    assert abs(found.value - toys.camel_integral(2)) < 4 * found.error
+    assert found.rsd < 0.8  # that of VEGAS, before the flow has learned anything
+
+
+def test_a_narrow_peak_trains_without_a_number_that_is_none():
+    settings = vegas.Settings(n_points=20_000, n_bins=100, beta=0.0)
+    _, learned = vegas.integrate(
+        toys.peak, vegas.init(2, settings), jax.random.key(0), settings, n_steps=20
+    )
+    integrand = Integrand(lambda x, channel: Values(toys.peak(x)), 2)
+    _, state = fit(integrand, SMALL._replace(n_steps=40), grids=learned.edges[None])
+    assert all_finite(state)
+    found, _ = estimated(integrand, SMALL, state)
+    assert found.value == pytest.approx(1, abs=0.1)
+
+
+def test_negative_integrands():
+    """Of either sign, with the loss of channels and with that of divergence."""
+    integrand = Integrand(lambda x, channel: Values(toys.camel(x) - 1.5), 2)
+    for loss in (losses.stratified_variance, losses.kullback_leibler):
+        settings = SMALL._replace(loss=loss, n_steps=40)
+        _, state = fit(integrand, settings)
+        found, drawn = estimated(integrand, settings, state)
+        assert (drawn.weight < 0).any()
+        assert abs(found.value - (toys.camel_integral(2) - 1.5)) < 4 * found.error
+
+
+def test_values_that_are_no_numbers_are_counted_and_harm_nothing():
+    integrand = Integrand(
+        lambda x, channel: Values(jnp.where(x[:, 0] < 0.25, jnp.nan, toys.camel(x))), 2
+    )
+    state = integrator.init(integrand, SMALL, jax.random.key(0))
+    state, sums = jax.jit(integrator.train_step(integrand, SMALL))(state, None)
+    assert 80 < sums.n_bad < 180
+    assert all_finite(state)
+    with pytest.raises(ValueError, match="weights are no finite numbers"):
+        integrator.sample(integrand, SMALL, state, jax.random.key(0), 1000, chunk=1000)
+
+
+def test_nothing_at_all_gives_zero():
+    integrand = Integrand(lambda x, channel: Values(jnp.zeros(len(x))), 2)
+    state = integrator.init(integrand, SMALL, jax.random.key(0))
+    state, _ = jax.jit(integrator.train_step(integrand, SMALL))(state, None)
+    assert all_finite(state)
+    found, _ = estimated(integrand, SMALL, state)
+    assert (found.value, found.error) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, c: Values(x), r"gave values \(128, 2\)"),
+        (lambda x, c: Values(x[:, 0]), r"gave features None, expected \(128, 3\)"),
+        (
+            lambda x, c: Values(x[:, 0], jnp.zeros((128, 3)), jnp.zeros((128, 3))),
+            r"gave log_prior \(128, 3\), expected \(128, 2\)",
+        ),
+    ],
+)
+def test_wrong_shapes_are_named(function, message):
+    integrand = Integrand(function, 2, n_channels=2, n_features=3)
+    settings = SMALL._replace(n_points=96)
+    state = integrator.init(integrand, settings, jax.random.key(0))
+    with pytest.raises(ValueError, match=message):
+        integrator.train_step(integrand, settings)(state, None)
+
+
+def test_bad_beginnings_are_named():
+    with pytest.raises(ValueError, match="n_features: 0 for 3 channels"):
+        integrator.init(Integrand(camel, 2, n_channels=3), SMALL, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"grids: \(2, 2, 5\), expected \[1, 2, bin"):
+        integrator.init(Integrand(camel, 2), SMALL, jax.random.key(0), np.zeros((2, 2, 5)))

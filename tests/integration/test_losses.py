@@ -1,0 +1,106 @@
+"""Losses against what they estimate, on discrete densities that are summed in full."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.integration import losses
+
+N = 200_000
+
+
+@pytest.fixture(scope="module")
+def points():
+    """Two channels on the unit interval: f = 3 x^2 and 2 x with a part that is negative; drawn
+    evenly, densities now p x^(p - 1).
+    """
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(2, N))
+    return x, np.array([3 * x[0] ** 2, 2 * x[1] - 0.5])
+
+
+def sums(points, power, **options):
+    x, value = points
+    log_now = jnp.log(power) + (power - 1) * jnp.log(x)
+    real = np.ones(x.shape, bool)
+    return losses.sums(value, np.zeros_like(x), log_now, np.array([0, 1]), real, 2, **options)
+
+
+def test_variances_are_those_of_weights_drawn_now(points):
+    """Of f / p for p = 1.5 x^0.5: in closed form."""
+    found = losses.spread(sums(points, 1.5))
+    first = 9 / 1.5 / 4.5 - 1
+    second = (4 / 2.5 - 2 / 1.5 + 0.25 / 0.5) / 1.5 - 0.25
+    np.testing.assert_allclose(found, [first, second], rtol=0.02)
+    total = (np.sqrt(first) + np.sqrt(second)) ** 2
+    size = 1 + (1 / 16 + 9 / 16)
+    whole = losses.stratified_variance(sums(points, 1.5))
+    assert whole == pytest.approx(total / size**2, rel=0.02)
+    assert losses.variance(sums(points, 1.5)) == pytest.approx((first + second) / size**2, rel=0.02)
+
+
+def test_divergences(points):
+    """KL is least, and the reverse is zero, where the flow is the integrand."""
+    only = points[0][:1], points[1][:1]
+
+    def both(power):
+        x, value = only
+        log_now = jnp.log(power) + (power - 1) * jnp.log(x)
+        one = losses.sums(
+            value, np.zeros_like(x), log_now, np.array([0]), np.ones(x.shape, bool), 1
+        )
+        return jnp.stack([losses.kullback_leibler(one), losses.reverse_kullback_leibler(one)])
+
+    values = np.array([both(power) for power in (2.5, 3.0, 3.5)])
+    assert values[1].min() == values[1, 0] or values[1, 0] < values[[0, 2], 0].min()
+    assert values[1, 1] == pytest.approx(0, abs=1e-9)
+    assert values[[0, 2], 1].min() > 0
+    entropy = -(np.log(3) - 2 / 3)  # of 3 x^2, minus the mean logarithm
+    assert values[1, 0] == pytest.approx(entropy, abs=0.01)
+
+
+def test_slopes_of_the_channel_weights_see_the_mean(points):
+    """Weights that only rescale a channel rescale its standard deviation."""
+
+    def loss(factor):
+        x, value = points
+        weighted = value * jnp.array([factor, 1.0])[:, None]
+        one = losses.sums(
+            weighted,
+            np.zeros_like(x),
+            np.zeros_like(x),
+            np.array([0, 1]),
+            np.ones(x.shape, bool),
+            2,
+        )
+        return jnp.sqrt(losses.spread(one)[0])
+
+    assert jax.grad(loss)(1.0) == pytest.approx(float(loss(1.0)), rel=1e-6)
+
+
+def test_a_soft_clip_has_a_threshold_that_works(points):
+    plain = sums(points, 1.0)
+    far = sums(points, 1.0, softclip=1e6)
+    near = sums(points, 1.0, softclip=1.0)
+    np.testing.assert_allclose(far.second, plain.second, rtol=1e-6)
+    assert (near.second < 0.8 * plain.second).all()
+    np.testing.assert_array_equal(near.first, plain.first)
+
+
+def test_zeros_and_empty_places_have_finite_slopes():
+    x = np.array([[0.2, 0.7, 0.9]])
+    value, real = np.array([[0.0, 2.0, 5.0]]), np.array([[True, True, False]])
+
+    def every(power):
+        log_now = jnp.log(power) + (power - 1) * jnp.log(x)
+        one = losses.sums(value, np.zeros_like(x), log_now, np.array([0]), real, 2, 3.0)
+        names = ("stratified_variance", "variance", "kullback_leibler", "reverse_kullback_leibler")
+        return jnp.stack([getattr(losses, name)(one) for name in names])
+
+    assert np.isfinite(every(2.0)).all()
+    assert np.isfinite(jax.jacfwd(every)(2.0)).all()
+    empty = losses.sums(
+        np.zeros((1, 3)), np.zeros((1, 3)), np.zeros((1, 3)), np.array([0]), real & False, 1
+    )
+    assert losses.stratified_variance(empty) < 1e-6
