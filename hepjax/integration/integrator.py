@@ -158,6 +158,33 @@ def init(
     return train.init(Parameters(flows, weights), optimiser(settings), root, extra)
 
 
+def grids(
+    integrand: Integrand, key: jax.Array, settings: vegas.Settings, *, n_steps: int = 10
+) -> jax.Array:
+    """Adapt a grid of VEGAS for each channel, with its prior weights: [channel, dim, bin + 1].
+
+    An integrator that begins with these, and is not trained, is VEGAS with many channels.
+    """
+    settings = settings._replace(beta=0.0)
+    n = integrand.n_channels
+    extra = Extra(jnp.zeros(()), jnp.ones(n, bool), losses.Sums(*[jnp.zeros(n)] * 6))
+
+    def one(state: vegas.State, channel: jax.Array, key: jax.Array) -> vegas.State:
+        def function(x: jax.Array) -> jax.Array:
+            whose = jnp.full(len(x), channel)
+            value = evaluated(integrand, None, extra, x, whose)
+            return jnp.where(jnp.isfinite(value), value, 0)
+
+        return vegas.step(function, state, key, settings)[0]
+
+    step = jax.jit(jax.vmap(one))
+    first = vegas.init(integrand.dim, settings)
+    states = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), first)
+    for k in range(n_steps):
+        states = step(states, jnp.arange(n), jax.random.split(jax.random.fold_in(key, k), n))
+    return states.edges
+
+
 def shares(extra: Extra, even: float) -> jax.Array:
     """Give the share of the points that each channel gets: by its standard deviation so far, and
     some evenly.
@@ -283,6 +310,28 @@ def finish(sums: StepSums) -> tuple[jax.Array, dict[str, jax.Array]]:
     found = sums.moments
     rsd = jnp.sqrt(losses.spread(found)).sum() / losses.scale(found)
     return loss, {"loss": loss, "rsd": rsd, "n_bad": sums.n_bad}
+
+
+def observe(
+    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
+) -> train.TrainState:
+    """Look at n points, as many of each channel, and let the history be theirs: by it later points
+    are shared among channels. Nothing is trained.
+    """
+
+    def moments(state: train.TrainState) -> losses.Sums:
+        laid, (_, log_flow, x, log_grid) = _draw(
+            integrand, settings._replace(even=1.0), state, key, n
+        )
+        channel = jnp.repeat(laid.channel, laid.real.shape[1])
+        flat, log_density = x.reshape(-1, integrand.dim), log_flow + log_grid
+        value = evaluated(integrand, state.params.weights, state.extra, flat, channel)
+        value = jnp.where(jnp.isfinite(value), value, 0).reshape(laid.real.shape)
+        return losses.sums(
+            value, log_density, log_density, laid.channel, laid.real, integrand.n_channels
+        )
+
+    return state._replace(extra=state.extra._replace(history=jax.jit(moments)(state)))
 
 
 def draw(

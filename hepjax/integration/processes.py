@@ -68,25 +68,43 @@ class Pair(NamedTuple):
     energy: float
 
 
+class Kinematics(NamedTuple):
+    """Of points: s GeV^2, shares x1 and x2 of the hadrons, cos, and the logarithm of the Jacobian,
+    all [point].
+    """
+
+    s: jax.Array
+    first: jax.Array
+    second: jax.Array
+    cos: jax.Array
+    log_jacobian: jax.Array
+
+
+def kinematics(pair: Pair, u: jax.Array, channel: jax.Array) -> Kinematics:
+    """Take points u [point, 3] of the cube through the map of their channel [point]."""
+    mapped = [one.forward(u[:, 0], *pair.limits) for one in pair.channels]
+    row = jnp.arange(len(u))
+    s, log_s = (jnp.stack(x)[channel, row] for x in zip(*mapped))
+    first, second, log_shares = maps.partons(u[:, 1], s, pair.energy)
+    most = pair.max_cos(s)
+    log_jacobian = log_s + log_shares + jnp.log(2 * most)
+    return Kinematics(s, first, second, (2 * u[:, 2] - 1) * most, log_jacobian)
+
+
 def integrand(pair: Pair, densities: pdf.PDF) -> Integrand:
     """Make the integrand of a process, pb, for `integrator` and `vegas`."""
     columns = np.array([[pdf.column(pid) for pid in both] for both in pair.partons])
     low, high = pair.limits
 
     def function(u: jax.Array, channel: jax.Array) -> Values:
-        mapped = [one.forward(u[:, 0], low, high) for one in pair.channels]
-        s = jnp.stack([x for x, _ in mapped])[channel, jnp.arange(len(u))]
-        log_s = jnp.stack([x for _, x in mapped])[channel, jnp.arange(len(u))]
-        first, second, log_shares = maps.partons(u[:, 1], s, pair.energy)
-        most = pair.max_cos(s)
-        cos = (2 * u[:, 2] - 1) * most
-        q2 = pair.scale2(s)
-        flux = [pdf.xf(densities, x, q2) / x[:, None] for x in (first, second)]
+        at = kinematics(pair, u, channel)
+        q2 = pair.scale2(at.s)
+        flux = [pdf.xf(densities, x, q2) / x[:, None] for x in (at.first, at.second)]
         both = flux[0][:, columns[:, 0]] * flux[1][:, columns[:, 1]]
-        sigma = (both * pair.partonic(s, cos)).sum(-1) * PICOBARN
-        value = sigma * jnp.exp(log_s + log_shares) * 2 * most
-        log_prior = jnp.stack([one.inverse(s, low, high)[1] for one in pair.channels], -1)
-        features = jnp.stack([jnp.log(s / low) / np.log(high / low), u[:, 1], cos], -1)
+        sigma = (both * pair.partonic(at.s, at.cos)).sum(-1) * PICOBARN
+        log_prior = jnp.stack([one.inverse(at.s, low, high)[1] for one in pair.channels], -1)
+        features = jnp.stack([jnp.log(at.s / low) / np.log(high / low), u[:, 1], at.cos], -1)
+        value = sigma * jnp.exp(at.log_jacobian)
         return Values(value, features, jax.nn.log_softmax(log_prior, -1))
 
     return Integrand(function, 3, len(pair.channels), 3 if len(pair.channels) > 1 else 0)

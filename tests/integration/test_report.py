@@ -1,0 +1,46 @@
+"""Numbers behind the plots of integrals, and that all are drawn."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.integration import closed_forms, integrator, pdf, processes, report
+from hepjax.io import lhagrid
+
+
+def test_a_distribution_adds_up_to_the_integral():
+    rng = np.random.default_rng(0)
+    value, weight = rng.uniform(size=50_000), rng.uniform(0, 4, 50_000)
+    edges = np.linspace(0, 1, 11)
+    y, error = report.binned(value, weight, edges, len(value))
+    assert (y * np.diff(edges)).sum() == pytest.approx(weight.mean())
+    pull = (y - 2) / error
+    assert np.abs(pull).max() < 4
+    assert 0.4 < pull.std() < 1.8
+
+
+def test_weights_of_channels_have_the_integral_for_their_mean():
+    channel = np.repeat([0, 1], [100, 300])
+    weight = np.repeat([2.0, 5.0], [100, 300])
+    one = np.zeros((400, 1))
+    sampled = integrator.Sampled(one, channel, weight, one[:, 0], one[:, 0] == 0)
+    whole = report.whole_weights(sampled, 2)
+    assert whole.mean() == pytest.approx(7)
+    found = integrator.estimate(sampled, 2)
+    assert found.value == pytest.approx(7)
+
+
+def test_all_is_drawn(tmp_path):
+    x, q = np.geomspace(1e-6, 1, 8), np.geomspace(1, 1e4, 5)
+    flat = pdf.prepare(lhagrid.Grid(x, q, (0,), np.ones((8, 5, 14))))
+    z = closed_forms.z_boson(91.2, 2.5, 0.23)
+    process = processes.drell_yan([closed_forms.PHOTON, z], (60.0, 120.0))
+    integrand = processes.integrand(process, flat)
+    rng, samples = np.random.default_rng(0), {}
+    for name in ("one", "other"):
+        u, channel = rng.uniform(size=(300, 3)), rng.integers(0, 2, 300)
+        value = np.asarray(integrand.function(jnp.asarray(u), jnp.asarray(channel)).value)
+        samples[name] = integrator.Sampled(u, channel, value, np.zeros(300), np.ones(300, bool))
+    report.pair(tmp_path, process, integrand, None, samples, "test")
+    names = {"mass.png", "cos_theta.png", "weights.png", "channels.png"}
+    assert names <= {path.name for path in tmp_path.iterdir()}

@@ -1,0 +1,58 @@
+"""The experiment of learned importance sampling with tiny trainings, and its keys."""
+
+import dataclasses
+import importlib.util
+import json
+
+import jax
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("pythia8mc") is None,
+    reason="pythia8mc, whose parton densities are used, comes with the extra `generators`",
+)
+KEYS = ("sigma_pb", "sigma_error_pb", "rsd", "unweighting_efficiency", "overweight_fraction", "n")
+
+
+@pytest.fixture(autouse=True)
+def restore_precision():
+    """The experiment switches float64 on for the process."""
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture(scope="module")
+def experiment(load_experiment):
+    return load_experiment("madnis")
+
+
+def config(experiment, out, process):
+    return experiment.Config(
+        out=out, process=process, n_steps=20, n_points=256, n_grid=2000, n_sample=20_000
+    )
+
+
+def test_drell_yan_with_channels(experiment, tmp_path):
+    chosen = config(experiment, tmp_path / "run", "drell_yan")
+    results = experiment.main(chosen)
+    for key in KEYS:
+        assert results[key] > 0
+        assert results[f"vegas_{key}"] > 0
+    for name in ("", "vegas_"):
+        apart = results[f"{name}sigma_pb"] - results["reference_pb"]
+        error = results[f"{name}sigma_error_pb"] ** 2 + results["reference_error_pb"] ** 2
+        assert abs(apart) < 4 * error**0.5
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == results
+    for name in ("mass", "cos_theta", "weights", "channels"):
+        assert (tmp_path / "run" / "plots" / f"{name}.png").exists()
+    again = experiment.main(dataclasses.replace(chosen, resume=True))
+    assert again["sigma_pb"] == results["sigma_pb"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", ["drell_yan_zprime", "ttbar", "gluons"])
+def test_other_processes(experiment, tmp_path, process):
+    results = experiment.main(config(experiment, tmp_path / "run", process))
+    gap = abs(results["sigma_pb"] - results["vegas_sigma_pb"])
+    assert gap < 5 * (results["sigma_error_pb"] + results["vegas_sigma_error_pb"])
