@@ -3,53 +3,25 @@
 `large` times the interaction network of tracking_vs_torch.py forward, and a training step (gradient
 and Adam), in float32 (whose products an H100 takes in TF32, torch's here too) and in bfloat16, with
 rounds computed again in the backward pass or kept; torch's forward pass and gradient stand beside
-them where its environment is there. `events` gives what a trained finder does in a second: its
-network for packed events, from the host's memory and back, and all stages one event after the
-other. Times are those of a clock, from the begin of a call until its result is there.
+them where its environment is there. `_velo_device.py` has the events. Times are those of a clock,
+from the begin of a call until its result is there.
 """
 
-import functools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import _tracking_sides as sides
+import _velo_device
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from _clock import clocked, middle, note
 
-from hepjax import plot
-from hepjax.io import hits, velo
-from hepjax.nn import interaction, model
-from hepjax.tracking import finder, graphs
-from hepjax.tracking.interaction_network import InteractionNetwork
+from hepjax.nn import interaction
 
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
-STAGES = ("edge_filter", "network", "triplets")
-
-
-def clocked(repeats: int, function: Callable, *given: Any) -> np.ndarray:
-    """Time calls [repeat], s, after one that compiles and one that warms up."""
-    taken = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*given))
-        taken.append(time.perf_counter() - start)
-    return np.array(taken[2:])
-
-
-def middle(x: Any) -> tuple[float, float]:
-    """Give the median, and its error."""
-    x = np.asarray(x)
-    return float(np.median(x)), float(1.2533 * x.std(ddof=1) / np.sqrt(len(x)))
-
-
-def note(results: dict[str, Any], name: str, value: tuple[float, float]) -> None:
-    """Put a value and its error into the results, and print them: a long run may be cut short."""
-    results[name], results[f"{name}_error"] = value
-    print(f"{name:40s} {value[0]:10.2f} +- {value[1]:.2f}", flush=True)
 
 
 def measure(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str, Any]:
@@ -57,7 +29,7 @@ def measure(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str
     results = {"device": jax.devices()[0].device_kind, "n_repeats": config.repeats}
     large(given, config, folder, results)
     if config.finder is not None:
-        events(config, folder, results)
+        _velo_device.events(config, folder, results)
     return results
 
 
@@ -106,68 +78,3 @@ def training_step(network: Any, links: interaction.Links) -> Callable[..., tuple
         return optax.apply_updates(state[0], change), moments
 
     return step
-
-
-def events(config: Any, folder: Path, results: dict[str, Any]) -> None:
-    """Give events of the Velo a second; config: finder, data, n_events, batches, repeats."""
-    tracker = finder.load(config.finder)
-    sample, _ = velo.read(hits.expand(config.data, velo.ENDINGS)[-config.n_events :])
-    made, taken = [], []
-    for repeat in range(2):  # the first compiles each shape
-        for event in sample:
-            one, seconds = _stages(tracker, event)
-            (taken if repeat else made).append(seconds if repeat else one)
-    results["n_events"] = len(sample)
-    each = 1e3 * np.array(taken)
-    for name, x in zip(("find", *STAGES), (each.sum(1), *each.T)):
-        error = x.std(ddof=1) / np.sqrt(len(x))
-        note(results, f"{name}_ms_an_event", (float(x.mean()), float(error)))
-    curves: dict[str, list] = {}
-    settings = tracker.settings
-    for kind, dtype in DTYPES.items():
-        network = model.from_linen(
-            InteractionNetwork(settings.width, settings.n_rounds, dtype=dtype)
-        )
-        logits = jax.jit(lambda v, x, network=network: network.apply(v, x).logits)
-        pulled = functools.partial(_pulled, logits)
-        for n in config.batches:
-            packed = _packed([made[k % len(made)] for k in range(n)])
-            back = clocked(config.repeats, pulled, tracker.variables, packed)
-            there = jax.device_put(packed)
-            stays = clocked(config.repeats, logits, tracker.variables, there)
-            for name, x in (("", back), ("_on_device", stays)):
-                key = f"events_per_second_{kind}_{n}{name}"
-                note(results, key, middle(n / x))
-                curves.setdefault(kind + name.replace("_", " "), []).append(results[key])
-    with plot.figure(folder / "plots" / "events_per_second") as ax:
-        for label, curve in curves.items():
-            ax.plot(config.batches, curve, "o-", label=label)
-        ax.set(xlabel="Events a batch", ylabel="Events a second", xscale="log", yscale="log")
-        plot.sample(ax, jax.devices()[0].device_kind, f"Velo, {settings.n_rounds} rounds")
-        ax.legend()
-
-
-def _packed(some: list[graphs.Graph]) -> graphs.Graph:
-    """Pack graphs into the smallest that holds them, in steps of 1024 nodes and edges."""
-    sizes = [
-        sum(int(x[0]) for x in column) for column in zip(*((g.n_node, g.n_edge) for g in some))
-    ]
-    room = [-(-(size + 1) // 1024) * 1024 for size in sizes]
-    return graphs.pack(some, n_nodes=room[0], n_edges=room[1])
-
-
-def _pulled(function: Callable, *given: Any) -> np.ndarray:
-    """Call a function and bring its array back to the host."""
-    return np.asarray(function(*given))
-
-
-def _stages(tracker: finder.Finder, event: hits.Event) -> tuple[graphs.Graph, tuple]:
-    """Time the stages of one event, s; also its graph."""
-    marks = [time.perf_counter()]
-    one, _ = finder.graph(tracker.chosen, event, tracker.detector)
-    marks.append(time.perf_counter())
-    found = finder.edges_of(tracker.network, tracker.variables, event, one, tracker.detector)
-    marks.append(time.perf_counter())
-    finder.link(tracker, found)
-    marks.append(time.perf_counter())
-    return one, tuple(np.diff(marks))

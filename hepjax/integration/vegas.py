@@ -20,7 +20,7 @@ True
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,10 +73,10 @@ class Estimate(NamedTuple):
     times the root of n.
     """
 
-    value: jax.Array
-    error: jax.Array
-    n: jax.Array
-    rsd: jax.Array
+    value: Any
+    error: Any
+    n: Any
+    rsd: Any
 
 
 def cells(dim: int, settings: Settings) -> tuple[int, ...]:
