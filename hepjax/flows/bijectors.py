@@ -40,8 +40,12 @@ class Coupling(distrax.Bijector):
         return self._mapped(coupling.forward, x)
 
     def inverse_and_log_det(self, y: Any) -> tuple[jax.Array, jax.Array]:
-        """Map data [..., dim] to latent points, and give log |dx/dy| [...]."""
-        return self._mapped(coupling.inverse, y)
+        """Map data [..., dim] to latent points, and give log |dx/dy| [...], -inf for what lies
+        outside of the cube.
+        """
+        x, log_det = self._mapped(coupling.inverse, y)
+        inside = ((y >= 0) & (y <= 1)).all(-1)
+        return x, jnp.where(inside, log_det, -jnp.inf)
 
 
 def distribution(bijector: distrax.Bijector, dim: int) -> distrax.Transformed:

@@ -101,6 +101,12 @@ def _pass(
     log_det = jnp.zeros_like(rows[0])
     for layers, seen in list(zip(parameters, plan))[::way]:
         told = [rows[k] for k in np.flatnonzero(seen)] + beside
+        n_in = layers[0]["kernel"].shape[-1]
+        if n_in != len(told):
+            raise ValueError(
+                f"points: {points.shape}, {len(beside)} given numbers, the flow looks at {n_in}, "
+                f"expected {len(told)}"
+            )
         bent = np.flatnonzero(~seen)
         x = jnp.stack([rows[k] for k in bent], -2)  # [..., bent, point]
         found = _network(layers, told, rows[0])
@@ -119,6 +125,7 @@ def _network(layers: list[dict[str, jax.Array]], told: list[jax.Array], like: ja
     else:
         x = jnp.zeros((*like.shape[:-1], 0, like.shape[-1]), like.dtype)
     for k, layer in enumerate(layers):
-        x = jnp.matmul(layer["kernel"], x) + layer["bias"]
+        product = jnp.matmul(layer["kernel"], x, precision=jax.lax.Precision.HIGHEST)
+        x = product + layer["bias"]  # both ways through a flow must see the same splines
         x = jax.nn.relu(x) if k < len(layers) - 1 else x
     return x

@@ -81,16 +81,16 @@ def log_weights(
     layers: None for the prior alone; features: [..., feature] that the network looks at; log_prior:
     [..., channel], -inf where a channel cannot come to the point; active: [channel].
     """
-    total = jnp.where(active, log_prior, -jnp.inf)
+    prior = jnp.where(active, log_prior, -jnp.inf)
+    some = (prior > -jnp.inf).any(-1, keepdims=True)
+    total = jnp.where(some, prior, 0.0)
     if layers is not None:
         x = jnp.asarray(features, jnp.float32)
         for k, layer in enumerate(layers):
             x = x @ layer["kernel"] + layer["bias"]
             x = jax.nn.leaky_relu(x) if k < len(layers) - 1 else x
         total = total + x.astype(total.dtype)
-    some = jnp.isfinite(total).any(-1, keepdims=True)
-    safe = jnp.where(some, total, 0.0)
-    return jnp.where(some, jax.nn.log_softmax(safe, -1), -jnp.inf)
+    return jnp.where(some, jax.nn.log_softmax(total, -1), -jnp.inf)
 
 
 def survivors(active: Any, integral: Any, threshold: float) -> np.ndarray:

@@ -4,8 +4,8 @@ An `Integrand` is a function on the unit cube, of one channel or of several, eac
 its own. A training (`train_step` in `train.fit`) draws points from the flows, evaluates the
 integrand and makes a loss of the weights small (`losses`); points are shared among channels by how
 much these vary, from the history of the training. In front of each flow stands a grid of VEGAS, an
-exact map that may be left even. `draw` gives weighted points, in chunks, and `estimate` the
-integral with its error (arXiv:2212.06172, arXiv:2311.01548).
+exact map that may be left even (arXiv:2212.06172, arXiv:2311.01548). `sampling` draws weighted
+points from what was trained.
 
 Flows are float32, and so are the networks; points go through the grid and to the integrand in the
 precision that is switched on, and weights come back in it.
@@ -18,13 +18,11 @@ precision that is switched on, and weights come back in it.
 64.0
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from hepjax import train
@@ -96,18 +94,6 @@ class Extra(NamedTuple):
     history: losses.Sums
 
 
-class Sampled(NamedTuple):
-    """Weighted points: x [point, dim] of the cube, channel, weight (channel weight times integrand
-    over density), log_density, and whether a point is real, all [point].
-    """
-
-    x: Any
-    channel: Any
-    weight: Any
-    log_density: Any
-    real: Any
-
-
 class StepSums(NamedTuple):
     """What steps add up: loss [], their number [], points whose values were no finite numbers [],
     and the moments of all.
@@ -159,31 +145,33 @@ def init(
     return train.init(Parameters(flows, weights), optimiser(settings), root, extra)
 
 
-def grids(
+def classical(
     integrand: Integrand, key: jax.Array, settings: vegas.Settings, *, n_steps: int = 10
-) -> jax.Array:
-    """Adapt a grid of VEGAS for each channel, with its prior weights: [channel, dim, bin + 1].
+) -> tuple[vegas.State, vegas.Estimate]:
+    """Integrate each channel by VEGAS, or VEGAS+, with its prior weights.
 
-    An integrator that begins with these, and is not trained, is VEGAS with many channels.
+    Returns the states [channel, ...] and the estimates of the second half of the steps [channel],
+    each of as many points. An integrator that begins with the edges, and is not trained, is VEGAS
+    with many channels.
     """
-    settings = settings._replace(beta=0.0)
     n = integrand.n_channels
     extra = Extra(jnp.zeros(()), jnp.ones(n, bool), losses.Sums(*[jnp.zeros(n)] * 6))
 
-    def one(state: vegas.State, channel: jax.Array, key: jax.Array) -> vegas.State:
+    def one(state: vegas.State, channel: jax.Array, key: jax.Array) -> tuple:
         def function(x: jax.Array) -> jax.Array:
-            whose = jnp.full(len(x), channel)
-            value = evaluated(integrand, None, extra, x, whose)
-            return jnp.where(jnp.isfinite(value), value, 0)
+            return evaluated(integrand, None, extra, x, jnp.full(len(x), channel))[0]
 
-        return vegas.step(function, state, key, settings)[0]
+        state, _, found = vegas.step(function, state, key, settings)
+        return state, found
 
-    step = jax.jit(jax.vmap(one))
+    step, found = jax.jit(jax.vmap(one)), []
     first = vegas.init(integrand.dim, settings)
     states = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), first)
     for k in range(n_steps):
-        states = step(states, jnp.arange(n), jax.random.split(jax.random.fold_in(key, k), n))
-    return states.edges
+        keys = jax.random.split(jax.random.fold_in(key, k), n)
+        states, estimates = step(states, jnp.arange(n), keys)
+        found.append(estimates)
+    return states, vegas.combine(found[n_steps // 2 :])
 
 
 def shares(extra: Extra, even: float) -> jax.Array:
@@ -217,37 +205,40 @@ def _flows(params: Parameters, channel: jax.Array) -> coupling.Parameters:
 
 def evaluated(
     integrand: Integrand, weights: Any, extra: Extra, x: jax.Array, channel: jax.Array
-) -> jax.Array:
-    """Give channel weight times integrand [point] for points [point, dim] of channel [point].
+) -> tuple[jax.Array, jax.Array]:
+    """Give channel weight times integrand [point] for points [point, dim] of channel [point], and
+    whether all that the integrand gave was finite [point]; where it was not the value is 0, and has
+    no gradient.
 
     Raises ValueError for values of another shape.
     """
-    n = len(x)
-    found = integrand.function(x, channel)
+    n, n_channels = len(x), integrand.n_channels
+    found = jax.lax.stop_gradient(integrand.function(x, channel))
     if found.value.shape != (n,):
         raise ValueError(f"integrand: gave values {found.value.shape}, expected ({n},)")
-    value = jax.lax.stop_gradient(found.value)
-    if integrand.n_channels == 1:
-        return value
-    prior = found.log_prior
-    if prior is None:
-        prior = jnp.zeros((n, integrand.n_channels), value.dtype)
+    good = jnp.isfinite(found.value)
+    if n_channels == 1:
+        return jnp.where(good, found.value, 0), good
+    prior = jnp.zeros((n, n_channels)) if found.log_prior is None else found.log_prior
     for name, given, width in (
         ("features", found.features, integrand.n_features),
-        ("log_prior", prior, integrand.n_channels),
+        ("log_prior", prior, n_channels),
     ):
         if given is None or given.shape != (n, width):
             shape = None if given is None else given.shape
             raise ValueError(f"integrand: gave {name} {shape}, expected ({n}, {width})")
-    fixed = jax.lax.stop_gradient((found.features, prior))
-    log_alpha = channels.log_weights(weights, *fixed, extra.active)
-    return value * jnp.exp(jnp.take_along_axis(log_alpha, channel[:, None], 1)[:, 0])
+    good &= jnp.isfinite(found.features).all(1) & (prior < jnp.inf).all(1)
+    features = jnp.where(good[:, None], found.features, 0)
+    prior = jnp.where(good[:, None], prior, 0)
+    log_alpha = channels.log_weights(weights, features, prior, extra.active)
+    alpha = jnp.exp(jnp.take_along_axis(log_alpha, channel[:, None], 1)[:, 0])
+    return jnp.where(good, found.value, 0) * alpha, good
 
 
-def _draw(
+def lay(
     integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
 ) -> tuple[channels.Tiles, tuple]:
-    """Draw n points, laid out in tiles."""
+    """Draw n points in tiles: which, and what `place` gives of them."""
     params, extra = jax.lax.stop_gradient((state.params, state.extra))
     size = tile_size(integrand, settings, n)
     count = channels.allocate(n, shares(extra, settings.even))
@@ -261,30 +252,23 @@ def train_step(integrand: Integrand, settings: Settings) -> train.Step:
 
     Values that are no finite numbers count as 0, and are counted.
     """
-    adam = optimiser(settings)
+    adam, n_channels = optimiser(settings), integrand.n_channels
 
     def step(state: train.TrainState, _: Any) -> tuple[train.TrainState, StepSums]:
         key = jax.random.fold_in(state.key, state.step)
-        laid, (y, log_flow, x, log_grid) = _draw(integrand, settings, state, key, settings.n_points)
+        laid, (y, log_flow, x, log_grid) = lay(integrand, settings, state, key, settings.n_points)
         channel = jnp.repeat(laid.channel, laid.real.shape[1])
         extra, log_drawn = state.extra, log_flow + log_grid
 
         def objective(params: Parameters) -> tuple[jax.Array, tuple]:
-            value = evaluated(
-                integrand, params.weights, extra, x.reshape(-1, integrand.dim), channel
-            ).reshape(laid.real.shape)
-            good = jnp.isfinite(value)
+            flat = x.reshape(-1, integrand.dim)
+            value, good = evaluated(integrand, params.weights, extra, flat, channel)
+            bad = laid.real & ~good.reshape(laid.real.shape)
             log_now = coupling.inverse(_flows(params, laid.channel), y)[1] + log_grid
-            found = losses.sums(
-                jnp.where(good, value, 0),
-                log_drawn,
-                log_now,
-                laid.channel,
-                laid.real,
-                integrand.n_channels,
-                settings.softclip,
-            )
-            return settings.loss(found), (found, (laid.real & ~good).sum())
+            given = value.reshape(laid.real.shape), log_drawn, log_now, laid.channel, laid.real
+            found = losses.sums(*given, n_channels)
+            clipped = losses.sums(*given, n_channels, settings.softclip)
+            return settings.loss(clipped), (found, bad.sum())
 
         (loss, (found, n_bad)), slope = jax.value_and_grad(objective, has_aux=True)(state.params)
         change, opt_state = adam.update(slope, state.opt_state, state.params)
@@ -305,91 +289,9 @@ def train_step(integrand: Integrand, settings: Settings) -> train.Step:
 
 def finish(sums: StepSums) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Give the mean loss of steps for the log, the relative standard deviation of their points with
-    optimal shares, and the share that was no number.
+    optimal shares, and the share of points whose values were no finite numbers.
     """
     loss = sums.loss / sums.steps
     found = sums.moments
     rsd = jnp.sqrt(losses.spread(found)).sum() / losses.scale(found)
-    return loss, {"loss": loss, "rsd": rsd, "n_bad": sums.n_bad}
-
-
-@functools.partial(jax.jit, static_argnames=("integrand", "settings", "n"))
-def _moments(
-    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
-) -> losses.Sums:
-    found = draw(integrand, settings, state, key, n)
-    value = found.weight * jnp.exp(found.log_density)
-    row, density = found.channel[:, None], found.log_density[:, None]
-    value = jnp.where(jnp.isfinite(value), value, 0)[:, None]
-    return losses.sums(
-        value, density, density, row[:, 0], found.real[:, None], integrand.n_channels
-    )
-
-
-def observe(
-    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
-) -> train.TrainState:
-    """Look at n points, as many of each channel, and let the history be theirs: by it later points
-    are shared among channels. Nothing is trained.
-    """
-    history = _moments(integrand, settings._replace(even=1.0), state, key, n)
-    return state._replace(extra=state.extra._replace(history=history))
-
-
-def draw(
-    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
-) -> Sampled:
-    """Draw n weighted points, some places of which may be empty, of all channels."""
-    laid, (_, log_flow, x, log_grid) = _draw(integrand, settings, state, key, n)
-    channel = jnp.repeat(laid.channel, laid.real.shape[1])
-    flat, real = x.reshape(-1, integrand.dim), laid.real.reshape(-1)
-    value = evaluated(integrand, state.params.weights, state.extra, flat, channel)
-    log_density = (log_flow + log_grid).reshape(-1)
-    weight = jnp.where(real, value * jnp.exp(-log_density), 0)
-    return Sampled(flat, channel, weight, log_density, real)
-
-
-_drawn = jax.jit(draw, static_argnames=("integrand", "settings", "n"))
-
-
-def sample(
-    integrand: Integrand,
-    settings: Settings,
-    state: train.TrainState,
-    key: jax.Array,
-    n: int,
-    *,
-    chunk: int = 8192,
-) -> Sampled:
-    """Draw at least n weighted points in chunks, and bring the real ones to the host.
-
-    Raises ValueError where weights are no finite numbers, and says how many.
-    """
-    parts = []
-    for k in range(-(-n // chunk)):
-        drawn = _drawn(integrand, settings, state, jax.random.fold_in(key, k), chunk)
-        one = jax.device_get(drawn)
-        parts.append(Sampled(*(x[one.real] for x in one)))
-    found = Sampled(*(np.concatenate(x) for x in zip(*parts)))
-    bad = ~np.isfinite(found.weight)
-    if bad.any():
-        raise ValueError(f"integrand: {bad.sum()} of {len(bad)} weights are no finite numbers")
-    return found
-
-
-def estimate(sampled: Sampled, n_channels: int) -> vegas.Estimate:
-    """Give the integral of weighted points: the sum over channels of their mean weights.
-
-    The relative standard deviation is that of optimal shares of points, the sum of standard
-    deviations over the integral.
-    """
-    value = variance = sigma = 0.0
-    for k in range(n_channels):
-        weight = np.asarray(sampled.weight)[np.asarray(sampled.channel) == k]
-        if len(weight) > 1:
-            value += weight.mean()
-            variance += weight.var(ddof=1) / len(weight)
-            sigma += weight.std(ddof=1)
-    n = len(sampled.weight)
-    found: Any = value, variance**0.5, n, sigma / abs(value) if value else np.inf
-    return vegas.Estimate(*found)
+    return loss, {"loss": loss, "rsd": rsd, "bad_fraction": sums.n_bad / found.n.sum()}

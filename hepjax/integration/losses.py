@@ -53,28 +53,28 @@ def sums(
     """Add up points [tile, place] by channel [tile].
 
     value: the integrand, channel weight included; log_drawn, log_now: logarithms of the densities
-    that points were drawn from, and of the flow; softclip: weights far beyond it, in units of the
-    mean size, count as their logarithm does, t asinh(w / t) (0: all count as they are).
+    that points were drawn from, and of the flow; softclip: in `first` and `second` weights far
+    beyond t, this many times the mean size in their channel, count as their logarithm does, t
+    asinh(w / t) (0: all count as they are).
     """
+
+    def added(x: jax.Array) -> jax.Array:
+        return jax.ops.segment_sum(x.sum(-1), channel, n_channels)
+
     ratio = jnp.exp(log_now - log_drawn)
     weight = jnp.where(real, value * jnp.exp(-log_drawn), 0.0)
-    size = jnp.abs(weight)
-    there = size > 0
-    now = jnp.where(there, weight / ratio, 0.0)
+    size, n = jnp.abs(weight), added(real.astype(weight.dtype))
+    there, total = size > 0, added(size)
+    now, first = jnp.where(there, weight / ratio, 0.0), weight
     if softclip:
-        mean = jax.lax.stop_gradient(size.sum() / jnp.maximum(real.sum(), 1))
-        room = softclip * jnp.maximum(mean, jnp.finfo(size.dtype).tiny)
+        mean = jax.lax.stop_gradient(total / jnp.maximum(n, 1))[channel][:, None]
+        room = softclip * jnp.where(mean > 0, mean, 1)
         now = room * jnp.arcsinh(now / room)
+        first = now * ratio
     log_size = jnp.log(jnp.where(there, size, 1.0)) + log_drawn
-    parts = (
-        real.astype(weight.dtype),
-        weight,
-        size,
-        now**2 * ratio,
-        size * log_now,
-        jnp.where(there, ratio * (log_now - log_size), 0.0),
-    )
-    return Sums(*(jax.ops.segment_sum(x.sum(-1), channel, n_channels) for x in parts))
+    reverse = jnp.where(there, ratio * (log_now - log_size), 0.0)
+    moments = added(first), total, added(now**2 * ratio), added(size * log_now), added(reverse)
+    return Sums(n, *moments)
 
 
 def spread(found: Sums) -> jax.Array:

@@ -1,7 +1,7 @@
 """Maps from a number of the unit interval to an invariant, dense where an integrand is large.
 
 Each takes u [...] and limits and gives a value with the logarithm of its slope; `..._inverse` takes
-the value back. In float64, differentiable in limits, masses and widths.
+the value back. Differentiable in limits, masses and widths; narrow peaks need float64.
 
 >>> s, log_slope = breit_wigner(np.array([0.0, 1.0]), 80.0**2, 100.0**2, 91.2, 2.5)
 >>> np.asarray(s).round(1).tolist()

@@ -16,9 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import closed_forms, maps, pdf
-from hepjax.integration.closed_forms import PICOBARN, Vector
-from hepjax.integration.integrator import Integrand, Values
+from hepjax.integration import closed_forms, integrator, maps, pdf
 
 PROTON = "NNPDF23_lo_as_0130_qed"
 """The set of parton densities that is used where none is named; Pythia brings it."""
@@ -91,27 +89,27 @@ def kinematics(pair: Pair, u: jax.Array, channel: jax.Array) -> Kinematics:
     return Kinematics(s, first, second, (2 * u[:, 2] - 1) * most, log_jacobian)
 
 
-def integrand(pair: Pair, densities: pdf.PDF) -> Integrand:
+def integrand(pair: Pair, densities: pdf.PDF) -> integrator.Integrand:
     """Make the integrand of a process, pb, for `integrator` and `vegas`."""
     columns = np.array([[pdf.column(pid) for pid in both] for both in pair.partons])
     low, high = pair.limits
 
-    def function(u: jax.Array, channel: jax.Array) -> Values:
+    def function(u: jax.Array, channel: jax.Array) -> integrator.Values:
         at = kinematics(pair, u, channel)
         q2 = pair.scale2(at.s)
         flux = [pdf.xf(densities, x, q2) / x[:, None] for x in (at.first, at.second)]
         both = flux[0][:, columns[:, 0]] * flux[1][:, columns[:, 1]]
-        sigma = (both * pair.partonic(at.s, at.cos)).sum(-1) * PICOBARN
+        sigma = (both * pair.partonic(at.s, at.cos)).sum(-1) * closed_forms.PICOBARN
         log_prior = jnp.stack([one.inverse(at.s, low, high)[1] for one in pair.channels], -1)
         features = jnp.stack([jnp.log(at.s / low) / np.log(high / low), u[:, 1], at.cos], -1)
         value = sigma * jnp.exp(at.log_jacobian)
-        return Values(value, features, jax.nn.log_softmax(log_prior, -1))
+        return integrator.Values(value, features, jax.nn.log_softmax(log_prior, -1))
 
-    return Integrand(function, 3, len(pair.channels), 3 if len(pair.channels) > 1 else 0)
+    return integrator.Integrand(function, 3, len(pair.channels), 3 if len(pair.channels) > 1 else 0)
 
 
 def drell_yan(
-    vectors: Sequence[Vector],
+    vectors: Sequence[closed_forms.Vector],
     masses: tuple[float, float],
     *,
     alpha: float = 0.00781751,

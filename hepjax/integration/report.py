@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import channels, processes
-from hepjax.integration.integrator import Integrand, Sampled
+from hepjax.integration import channels, integrator, processes, sampling
 
 
 def binned(
@@ -27,7 +26,7 @@ def binned(
     return total / n / width, error / n / width
 
 
-def whole_weights(sampled: Sampled, n_channels: int) -> np.ndarray:
+def whole_weights(sampled: sampling.Sampled, n_channels: int) -> np.ndarray:
     """Scale weights such that their mean over all points is the integral, however many points each
     channel has.
     """
@@ -104,13 +103,15 @@ def channel_shares(
 def pair(
     folder: Path,
     process: processes.Pair,
-    integrand: Integrand,
+    integrand: integrator.Integrand,
     weights: Any,
-    samples: Mapping[str, Sampled],
+    samples: Mapping[str, sampling.Sampled],
+    *,
+    active: Any = True,
     title: str = "",
 ) -> None:
     """Draw what two particles look like in some samples: mass, cos(theta), weights, and the channel
-    weights of a network (its layers) against the mass, beside the prior.
+    weights of a network (its layers) against the mass, beside the prior; active: [channel].
     """
     n, low = integrand.n_channels, process.limits[0] ** 0.5
     whole = {name: whole_weights(sample, n) for name, sample in samples.items()}
@@ -129,11 +130,11 @@ def pair(
         first = next(iter(samples))
         sample, s = samples[first], at[first].s
         found = integrand.function(jnp.asarray(sample.x), jnp.asarray(sample.channel))
-        some = np.argsort(s)[:: len(s) // 2000 + 1]
-        alpha = {
-            which: np.exp(channels.log_weights(w, found.features[some], found.log_prior[some]))
-            for which, w in (("learned", weights), ("prior", None))
-        }
+        rows = np.array_split(np.argsort(s), 100)  # means over what else the weights depend on
+        alpha = {}
+        for which, layers in (("learned", weights), ("prior", None)):
+            each = np.exp(channels.log_weights(layers, found.features, found.log_prior, active))
+            alpha[which] = np.array([each[row].mean(0) for row in rows])
         names = tuple(f"channel {k + 1}" for k in range(n))
-        where = np.sqrt(s[some])
+        where = np.array([np.sqrt(s[row]).mean() for row in rows])
         channel_shares(folder / "channels", where, alpha, "Mass [GeV]", names, title=title)

@@ -31,7 +31,8 @@ def camel_integral(dim: int, width: float = 0.2) -> float:
 def ring_line(x: jax.Array) -> jax.Array:
     """Thin ring and thin diagonal line: x [point, 2] -> [point]; no product of two functions.
 
-    Ring of radius 0.35 about (0.5, 0.5), width 0.01; line y = x between 0.25 and 0.75, width 0.01.
+    Ring of radius 0.35 about (0.5, 0.5), and a piece of the diagonal, 0.5 long, through the centre;
+    both 0.01 wide.
     """
     a, b = x[:, 0] - 0.5, x[:, 1] - 0.5
     ring = jnp.exp(-0.5 * ((jnp.hypot(a, b) - RADIUS) / THIN) ** 2)

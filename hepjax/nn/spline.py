@@ -97,7 +97,9 @@ def _bin_of(parameters: jax.Array, at: jax.Array, *, by_height: bool) -> Bin:
 
 
 def _before(sizes: jax.Array) -> jax.Array:
-    """Add up what stands before each bin [bin, ...]; as a product, which is fast both ways."""
+    """Add up what stands before each bin [bin, ...]; as a product, which is fast both ways, and
+    exact: bins must meet.
+    """
     n = len(sizes)
     lower = jnp.asarray(np.tril(np.ones((n, n)), -1), sizes.dtype)
-    return jnp.tensordot(lower, sizes, 1)
+    return jnp.tensordot(lower, sizes, 1, precision=jax.lax.Precision.HIGHEST)

@@ -41,3 +41,9 @@ def test_one_thing_given_for_all_points():
     expected = jax.jit(coupling.forward)(parameters, points(4, 2), told)
     for found, value in zip(jax.jit(one.forward_and_log_det)(points(4, 2)), expected):
         np.testing.assert_allclose(found, value, atol=1e-6)
+
+
+def test_there_is_no_density_outside_of_the_cube():
+    flow = bijectors.distribution(bijectors.Coupling(wild(2, width=8, n_bins=4)), 2)
+    found = jax.jit(flow.log_prob)(np.array([[0.5, 0.5], [1.5, 0.5], [0.5, -0.1]], np.float32))
+    assert np.isfinite(found).tolist() == [True, False, False]

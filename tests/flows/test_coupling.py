@@ -9,6 +9,8 @@ import pytest
 
 from hepjax.flows import coupling
 
+SMALL = coupling.Settings(4, 8)
+
 
 def wild(dim, seed=0, n_given=0, **settings):
     """A flow whose last layers are no zeros."""
@@ -25,7 +27,7 @@ def points(n, dim, seed=2):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("dim", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
 def test_there_and_back(dim):
     flow, z = wild(dim, width=8, n_bins=4), points(200, dim)
     x, log_det = jax.jit(coupling.forward)(flow, z)
@@ -50,7 +52,7 @@ def test_the_jacobian_is_that_of_the_map():
 
 @pytest.mark.parametrize("dim", [2, 5])
 def test_each_coordinate_is_bent_by_each_other(dim):
-    flow = wild(dim, width=16)
+    flow = wild(dim, width=8, n_bins=3)
     at = jax.jit(jax.jacfwd(lambda z: coupling.forward(flow, z[None])[0][0]))
     jacobian = at(points(1, dim)[0])
     assert (np.abs(jacobian) > 1e-6).all()
@@ -65,8 +67,8 @@ def test_the_published_size():
 
 
 def test_it_begins_as_the_identity_whatever_it_is_given():
-    flow = jax.jit(lambda key: coupling.init(key, 5, n_given=2))(jax.random.key(0))
-    z = points(50, 5)
+    flow = jax.jit(lambda key: coupling.init(key, 3, SMALL, n_given=2))(jax.random.key(0))
+    z = points(50, 3)
     for way in (coupling.forward, coupling.inverse):
         found, log_det = jax.jit(way)(flow, z, points(50, 2, seed=3))
         np.testing.assert_allclose(found, z, atol=1e-5)
@@ -100,3 +102,7 @@ def test_wrong_dimensions_are_named():
         coupling.conditions(0)
     with pytest.raises(ValueError, match=r"points: \(3, 8\), the flow has 4 blocks"):
         coupling.inverse(wild(4), np.zeros((3, 8), np.float32))
+    with pytest.raises(ValueError, match="0 given numbers, the flow looks at 1, expected 2"):
+        coupling.inverse(wild(3), np.zeros((3, 4), np.float32))
+    with pytest.raises(ValueError, match="0 given numbers, the flow looks at"):
+        coupling.inverse(wild(3, n_given=2), np.zeros((3, 3), np.float32))

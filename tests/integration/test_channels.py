@@ -70,6 +70,13 @@ def test_channels_that_cannot_or_may_not_come_have_no_weight(drawn):
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
 
 
+def test_what_is_no_number_stays_none(drawn):
+    features, log_prior = drawn
+    layers = channels.init(jax.random.key(0), 2, 3)
+    layers[0]["kernel"] = layers[0]["kernel"].at[0, 0].set(np.nan)
+    assert np.isnan(channels.log_weights(layers, features, log_prior)).all()
+
+
 def test_the_smallest_channels_are_dropped():
     size = np.array([1.0, 0.002, 3.0, -0.003, 0.5])
     kept = channels.survivors(np.ones(5, bool), size, 0.01)

@@ -7,7 +7,7 @@ import pytest
 
 from hepjax import train
 from hepjax.flows import coupling
-from hepjax.integration import integrator, losses, toys, vegas
+from hepjax.integration import integrator, losses, sampling, toys, vegas
 from hepjax.integration.integrator import Integrand, Values
 
 SMALL = integrator.Settings(
@@ -67,8 +67,8 @@ def channels():
 
 
 def estimated(integrand, settings, state, seed=1):
-    drawn = integrator.sample(integrand, settings, state, jax.random.key(seed), 40_000)
-    return integrator.estimate(drawn, integrand.n_channels), drawn
+    drawn = sampling.sample(integrand, settings, state, jax.random.key(seed), 40_000)
+    return sampling.estimate(drawn, state.extra.active), drawn
 
 
 def test_an_integral_before_and_after(one_channel):
@@ -111,6 +111,16 @@ def test_a_grid_stands_in_front_and_changes_no_integral():
     assert found.rsd < 0.8  # that of VEGAS, before the flow has learned anything
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.75])
+def test_all_channels_by_vegas(channels, beta):
+    settings = vegas.Settings(n_points=4000, n_bins=40, beta=beta)
+    state, found = integrator.classical(channels[0], jax.random.key(0), settings)
+    assert state.edges.shape == (2, 2, 41)
+    assert found.n.tolist() == [20_000, 20_000]
+    error = float((found.error**2).sum() ** 0.5)
+    assert abs(found.value.sum() - covered_integral()) < 4 * error + 1e-3
+
+
 def test_a_narrow_peak_trains_without_a_number_that_is_none():
     settings = vegas.Settings(n_points=20_000, n_bins=100, beta=0.0)
     _, learned = vegas.integrate(
@@ -134,16 +144,29 @@ def test_negative_integrands():
         assert abs(found.value - (toys.camel_integral(2) - 1.5)) < 4 * found.error
 
 
-def test_values_that_are_no_numbers_are_counted_and_harm_nothing():
-    integrand = Integrand(
-        lambda x, channel: Values(jnp.where(x[:, 0] < 0.25, jnp.nan, toys.camel(x))), 2
-    )
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_values_that_are_no_numbers_are_counted_and_harm_nothing(n_channels):
+    def function(x, channel):
+        value = jnp.where(x[:, 0] < 0.25, jnp.nan, toys.camel(x))
+        features = jnp.where(x[:, 1:] < 0.1, jnp.inf, x[:, 1:])
+        return Values(value, features if n_channels > 1 else None)
+
+    integrand = Integrand(function, 2, n_channels, n_channels - 1)
     state = integrator.init(integrand, SMALL, jax.random.key(0))
     state, sums = jax.jit(integrator.train_step(integrand, SMALL))(state, None)
-    assert 80 < sums.n_bad < 180
+    assert 80 < sums.n_bad < 220
     assert all_finite(state)
     with pytest.raises(ValueError, match="weights are no finite numbers"):
-        integrator.sample(integrand, SMALL, state, jax.random.key(0), 1000, chunk=1000)
+        sampling.sample(integrand, SMALL, state, jax.random.key(0), 1000, chunk=1000)
+
+
+def test_a_network_that_is_no_number_is_no_zero(channels):
+    """It must be seen: the loop stops on a sum that is not finite."""
+    integrand, state, _ = channels
+    broken = jax.tree.map(lambda x: x * jnp.nan, state.params.weights)
+    state = state._replace(params=state.params._replace(weights=broken))
+    _, sums = jax.jit(integrator.train_step(integrand, SMALL))(state, None)
+    assert np.isnan(sums.loss)
 
 
 def test_nothing_at_all_gives_zero():

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms, integrator, pdf, processes, report
+from hepjax.integration import closed_forms, pdf, processes, report, sampling
 from hepjax.io import lhagrid
 
 
@@ -23,10 +23,10 @@ def test_weights_of_channels_have_the_integral_for_their_mean():
     channel = np.repeat([0, 1], [100, 300])
     weight = np.repeat([2.0, 5.0], [100, 300])
     one = np.zeros((400, 1))
-    sampled = integrator.Sampled(one, channel, weight, one[:, 0], one[:, 0] == 0)
+    sampled = sampling.Sampled(one, channel, weight, one[:, 0], one[:, 0] == 0)
     whole = report.whole_weights(sampled, 2)
     assert whole.mean() == pytest.approx(7)
-    found = integrator.estimate(sampled, 2)
+    found = sampling.estimate(sampled, np.ones(2, bool))
     assert found.value == pytest.approx(7)
 
 
@@ -40,7 +40,7 @@ def test_all_is_drawn(tmp_path):
     for name in ("one", "other"):
         u, channel = rng.uniform(size=(300, 3)), rng.integers(0, 2, 300)
         value = np.asarray(integrand.function(jnp.asarray(u), jnp.asarray(channel)).value)
-        samples[name] = integrator.Sampled(u, channel, value, np.zeros(300), np.ones(300, bool))
-    report.pair(tmp_path, process, integrand, None, samples, "test")
+        samples[name] = sampling.Sampled(u, channel, value, np.zeros(300), np.ones(300, bool))
+    report.pair(tmp_path, process, integrand, None, samples, title="test")
     names = {"mass.png", "cos_theta.png", "weights.png", "channels.png"}
     assert names <= {path.name for path in tmp_path.iterdir()}

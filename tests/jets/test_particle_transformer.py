@@ -1,7 +1,5 @@
 """Every tagger: permutation, padding, empty jets; the Particle Transformer against weaver's."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -266,39 +264,42 @@ def network(weaver, features, dtype, n=32):
     return (lambda x: net.apply(variables, x)), inputs
 
 
-@pytest.fixture(params=["quick", pytest.param("all", marks=pytest.mark.slow)])
-def compiled(request):
-    """jax.jit with as little optimisation as other tests have, and with all that users have."""
-    level = {"quick": 0, "all": 3}[request.param]
-    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": level})
+def compiled(function, level):
+    """Compiled with as little optimisation as other tests have (0), or as users have it (3)."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": level})
+
+
+LEVELS = pytest.mark.parametrize("level", [0, pytest.param(3, marks=pytest.mark.slow)])
 
 
 def furthest(found, expected):
     return np.abs(np.asarray(found) - np.asarray(expected)).max()
 
 
-def test_weaver_in_float64(weaver, compiled):
+@LEVELS
+def test_weaver_in_float64(weaver, level):
     with jax.enable_x64(True):
         apply, inputs = network(weaver, pairs.weaver, np.float64)
-        assert furthest(compiled(apply)(inputs), weaver[3]) < 1e-6
+        assert furthest(compiled(apply, level)(inputs), weaver[3]) < 1e-6
 
 
-def test_weaver_in_float32(weaver, compiled):
+@LEVELS
+def test_weaver_in_float32(weaver, level):
     """Operation by operation as torch; compiled, where fusion reorders E^2 - p^2."""
     apply, inputs = network(weaver, pairs.weaver, np.float32)
     with jax.disable_jit():
         assert furthest(apply(inputs), weaver[2]) < 1e-5
-    assert furthest(compiled(apply)(inputs), weaver[2]) < 3e-3
+    assert furthest(compiled(apply, level)(inputs), weaver[2]) < 3e-3
 
 
-def test_stable_pair_masses_hold_in_float32(weaver, compiled):
+def test_stable_pair_masses_hold_in_float32(weaver):
     """Compiled, against float64, in another order, and with half the padding."""
     with jax.enable_x64(True):
         exact, wide = network(weaver, pairs.stable, np.float64, n=8)
         exact = jax.jit(exact)(wide)
     apply, inputs = network(weaver, pairs.stable, np.float32)
-    apply = compiled(apply)
-    logits = apply(inputs)
+    logits = compiled(apply, 3)(inputs)
+    apply = compiled(apply, 0)
     assert furthest(logits[:8], exact) < 1e-5
     order = np.random.default_rng(0).permutation(128)
     assert furthest(apply(jax.tree.map(lambda x: x[:, order], inputs)), logits) < 1e-5
