@@ -17,8 +17,9 @@ classical integral of all channels with cells, whose error is no measure of even
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -30,9 +31,12 @@ from hepjax.integration import (
     processes,
     report,
     sampling,
-    unweighting,
     vegas,
 )
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import _amplitude_check
 
 Z = closed_forms.z_boson(91.1876, 2.50419, 0.2312, 0.2315)
 PYTHIA = {"drell_yan": (1459.6, 2.7), "ttbar": (566.2, 0.7), "gluons": (9.0e6, 0.011e6)}
@@ -44,7 +48,8 @@ class Config:
     """Options; the preset --quick sets some of them."""
 
     out: Path = Path("runs/madnis")  # run folder
-    process: Literal["drell_yan", "drell_yan_zprime", "ttbar", "gluons"] = "drell_yan_zprime"
+    process: str = "drell_yan_zprime"  # or drell_yan, ttbar, gluons; a check: "u u~ > t t~ g"
+    check_amplitude: Path | None = None  # dump of |M|^2 to compare the process with, and no more
     densities: str = processes.PROTON  # a set of parton densities, by its name or file
     zprime: tuple[float, float] = (400.0, 0.5)  # mass and width of a Z' like the Z, GeV
     n_steps: int = 1000  # of the training
@@ -71,27 +76,11 @@ def pair(config: Config) -> processes.Pair:
         return processes.gluons()
     if config.process == "drell_yan":
         return processes.drell_yan([closed_forms.PHOTON, Z], (60.0, 120.0))
+    if config.process != "drell_yan_zprime":
+        expected = "drell_yan, drell_yan_zprime, gluons or ttbar"
+        raise ValueError(f"process: {config.process!r}, expected {expected}")
     other = closed_forms.z_boson(*config.zprime, 0.2312, 0.2315)
     return processes.drell_yan([closed_forms.PHOTON, Z, other], (60.0, 1000.0))
-
-
-def measured(
-    sample: sampling.Sampled, state: train.TrainState, config: Config, prefix: str
-) -> dict[str, Any]:
-    """Sum up weighted points."""
-    found = sampling.estimate(sample, state.extra.active)
-    weight = report.whole_weights(sample, len(state.extra.active))
-    kept = unweighting.efficiency(weight, config.overweight)
-    values = {
-        "sigma_pb": float(found.value),
-        "sigma_error_pb": float(found.error),
-        "rsd": float(found.rsd),
-        "unweighting_efficiency": kept.efficiency,
-        "overweight_fraction": kept.overweight_fraction,
-        "unweighting_efficiency_maximum": unweighting.efficiency(weight).efficiency,
-        "n": kept.n,
-    }
-    return {f"{prefix}{name}": value for name, value in values.items()}
 
 
 def vegas_plus(integrand: integrator.Integrand, config: Config, key: jax.Array) -> dict[str, Any]:
@@ -108,8 +97,14 @@ def vegas_plus(integrand: integrator.Integrand, config: Config, key: jax.Array) 
 def main(config: Config) -> dict[str, Any]:
     """Train, sample and compare; returns what metrics.json holds."""
     jax.config.update("jax_enable_x64", True)
-    run = runs.create(config.out, config, resume=config.resume)
+    if config.check_amplitude is not None:
+        run = runs.create(config.out, config)
+        plots = run.path / "plots"
+        return runs.finish(
+            run, _amplitude_check.check(config.process, config.check_amplitude, plots)
+        )
     chosen = pair(config)
+    run = runs.create(config.out, config, resume=config.resume)
     integrand = processes.integrand(chosen, pdf.load(config.densities))
     n, size = integrand.n_channels, {"n_points": config.n_points, "n_steps": config.n_steps}
     settings = integrator.Settings(learning_rate=config.learning_rate, **size)
@@ -132,7 +127,8 @@ def main(config: Config) -> dict[str, Any]:
     for k, (name, of) in enumerate({"flows": state, "VEGAS": classical}.items()):
         of = sampling.observe(integrand, settings, of, keys[3 + k], 4 * config.n_grid)
         samples[name] = sampling.sample(integrand, settings, of, keys[5 + k], config.n_sample)
-        results |= measured(samples[name], of, config, "vegas_" if k else "")
+        found = report.summary(samples[name], of.extra.active, config.overweight)
+        results |= {f"{'vegas_' if k else ''}{key}": x for key, x in found.items()}
     results |= vegas_plus(integrand, config, keys[7])
     if config.process in PYTHIA:
         results["reference_pb"], results["reference_error_pb"] = PYTHIA[config.process]

@@ -56,3 +56,19 @@ def test_other_processes(experiment, tmp_path, process):
     results = experiment.main(config(experiment, tmp_path / "run", process))
     gap = abs(results["sigma_pb"] - results["vegas_sigma_pb"])
     assert gap < 5 * (results["sigma_error_pb"] + results["vegas_sigma_error_pb"])
+
+
+def test_amplitudes_are_checked_against_a_dump(experiment, hepjax_data, tmp_path):
+    dump = hepjax_data / "matrix_elements" / "dump_CPUTest.Sigma_sm_uux_ddx.txt"
+    chosen = experiment.Config(out=tmp_path / "run", process="u u~ > d d~", check_amplitude=dump)
+    results = experiment.main(chosen)
+    assert results["relative_error_max"] < 1e-9
+    assert results["n"] == 512
+    assert (tmp_path / "run" / "plots" / "relative_error.png").exists()
+
+
+def test_unknown_processes_stop_at_once(experiment, tmp_path):
+    chosen = experiment.Config(out=tmp_path / "run", process="higgs")
+    with pytest.raises(ValueError, match="process: 'higgs', expected drell_yan"):
+        experiment.main(chosen)
+    assert not chosen.out.exists()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import channels, integrator, processes, sampling
+from hepjax.integration import channels, integrator, processes, sampling, unweighting
 
 
 def binned(
@@ -32,6 +32,23 @@ def whole_weights(sampled: sampling.Sampled, n_channels: int) -> np.ndarray:
     """
     count = np.bincount(sampled.channel, minlength=n_channels)
     return sampled.weight * len(sampled.weight) / np.maximum(count, 1)[sampled.channel]
+
+
+def summary(sampled: sampling.Sampled, active: Any, overweight: float) -> dict[str, float | int]:
+    """Give the cross-section of weighted points with its error, pb, its relative standard deviation
+    and what unweighting would keep, with a share of overweights and with the largest weight.
+    """
+    found, weight = sampling.estimate(sampled, active), whole_weights(sampled, len(active))
+    kept = unweighting.efficiency(weight, overweight)
+    return {
+        "sigma_pb": float(found.value),
+        "sigma_error_pb": float(found.error),
+        "rsd": float(found.rsd),
+        "unweighting_efficiency": kept.efficiency,
+        "overweight_fraction": kept.overweight_fraction,
+        "unweighting_efficiency_maximum": unweighting.efficiency(weight).efficiency,
+        "n": kept.n,
+    }
 
 
 def spread(path: Path, samples: Mapping[str, np.ndarray], *, title: str = "") -> None:
@@ -130,11 +147,13 @@ def pair(
         first = next(iter(samples))
         sample, s = samples[first], at[first].s
         found = integrand.function(jnp.asarray(sample.x), jnp.asarray(sample.channel))
-        rows = np.array_split(np.argsort(s), 100)  # means over what else the weights depend on
+        m = np.sqrt(s)
+        bins = np.digitize(m, np.geomspace(m.min(), m.max(), 101))
+        rows = [np.flatnonzero(bins == k) for k in np.unique(bins)]
         alpha = {}
         for which, layers in (("learned", weights), ("prior", None)):
             each = np.exp(channels.log_weights(layers, found.features, found.log_prior, active))
-            alpha[which] = np.array([each[row].mean(0) for row in rows])
+            alpha[which] = np.array([each[row].mean(0) for row in rows])  # over all else
         names = tuple(f"channel {k + 1}" for k in range(n))
-        where = np.array([np.sqrt(s[row]).mean() for row in rows])
+        where = np.array([m[row].mean() for row in rows])
         channel_shares(folder / "channels", where, alpha, "Mass [GeV]", names, title=title)

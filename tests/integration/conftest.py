@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from hepjax.io import amplitude_dump
+
 
 @pytest.fixture(autouse=True)
 def float64():
@@ -56,9 +58,6 @@ def dumps(hepjax_data):
 
     def read(name):
         path = hepjax_data / "matrix_elements" / f"dump_CPUTest.Sigma_sm_{name}.txt"
-        words = [line.split() for line in path.read_text().splitlines()]
-        legs = [[float(x) for x in w[1:]] for w in words if len(w) == 5 and w[0].isdigit()]
-        values = [float(w[1]) for w in words if w and w[0] == "ME"]
-        return np.array(legs).reshape(len(values), -1, 4), np.array(values)
+        return amplitude_dump.read(path)
 
     return read

@@ -26,8 +26,11 @@ def test_weights_of_channels_have_the_integral_for_their_mean():
     sampled = sampling.Sampled(one, channel, weight, one[:, 0], one[:, 0] == 0)
     whole = report.whole_weights(sampled, 2)
     assert whole.mean() == pytest.approx(7)
-    found = sampling.estimate(sampled, np.ones(2, bool))
-    assert found.value == pytest.approx(7)
+    found = report.summary(sampled, np.ones(2, bool), 0.0)
+    assert found["sigma_pb"] == pytest.approx(7)
+    assert found["sigma_error_pb"] == 0
+    assert found["unweighting_efficiency"] == pytest.approx(7 / whole.max())
+    assert found["n"] == 400
 
 
 def test_all_is_drawn(tmp_path):
