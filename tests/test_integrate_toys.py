@@ -1,0 +1,56 @@
+"""The experiment of known integrals, tiny: all three ways, their keys and pulls."""
+
+import json
+
+import jax
+import pytest
+
+WAYS = ("vegas", "vegas_plus", "flow")
+
+
+@pytest.fixture(autouse=True)
+def restore_precision():
+    """The experiment switches float64 on for the process."""
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture(scope="module")
+def experiment(load_experiment):
+    return load_experiment("integrate_toys")
+
+
+@pytest.mark.parametrize(
+    ("case", "behind_grid"),
+    [("camel2", True), pytest.param("ring_line", False, marks=pytest.mark.slow)],
+)
+def test_all_ways_find_the_integral(experiment, tmp_path, case, behind_grid):
+    config = experiment.Config(
+        out=tmp_path / "run",
+        case=case,
+        n_steps=20,
+        n_points=512,
+        n_bins=4,
+        behind_grid=behind_grid,
+        n_sample=20_000,
+    )
+    results = experiment.main(config)
+    for way in WAYS:
+        row = results[way]
+        assert abs(row["pull"]) < 4
+        assert row["n"] >= 20_000
+        assert 0 < row["unweighting_efficiency_maximum"] <= row["unweighting_efficiency"] < 1
+    assert results["vegas_plus"]["rsd"] < results["vegas"]["rsd"]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == results
+    assert (tmp_path / "run" / "plots" / "weights.png").exists()
+
+
+def test_cases_know_their_integrals(experiment):
+    assert {name: case.dim for name, case in experiment.CASES.items()} == {
+        "camel2": 2,
+        "camel4": 4,
+        "camel8": 8,
+        "ring_line": 2,
+        "peak": 2,
+    }
