@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import train
+from hepjax import checkpoint, train
 from hepjax.flows import coupling
 from hepjax.integration import integrator, losses, sampling, toys, vegas
 from hepjax.integration.integrator import Integrand, Values
@@ -202,3 +202,65 @@ def test_bad_beginnings_are_named():
         integrator.init(Integrand(camel, 2, n_channels=3), SMALL, jax.random.key(0))
     with pytest.raises(ValueError, match=r"grids: \(2, 2, 5\), expected \[1, 2, bin"):
         integrator.init(Integrand(camel, 2), SMALL, jax.random.key(0), np.zeros((2, 2, 5)))
+
+
+def test_the_history_forgets():
+    """Moments of a step count less and less; with a memory of one step only the last is left."""
+    integrand = Integrand(camel, 2)
+    for memory, expected in ((1, 512), (4, 512 * (1 + 0.75 + 0.75**2))):
+        settings = SMALL._replace(memory=memory)
+        state = integrator.init(integrand, settings, jax.random.key(0))
+        step = jax.jit(integrator.train_step(integrand, settings))
+        for _ in range(3):
+            state, sums = step(state, None)
+        assert state.extra.history.n[0] == pytest.approx(expected)
+        assert sums.moments.n[0] == 512
+        assert state.step == 3
+
+
+def test_a_training_that_stopped_goes_on_to_the_same_bits(tmp_path):
+    integrand, settings = Integrand(camel, 2), SMALL._replace(n_steps=8, n_points=64)
+    step = integrator.train_step(integrand, settings)
+
+    def fit_until(n_steps, folder, resume=False):
+        start = integrator.init(integrand, settings, jax.random.key(0))
+        plan = train.Settings(n_steps=n_steps, save_every=4, log_every=4)
+        with checkpoint.open(folder) as kept:
+            return train.fit(
+                step, start, None, integrator.finish, plan, checkpoints=kept, resume=resume
+            ).state
+
+    whole = fit_until(8, tmp_path / "whole")
+    fit_until(4, tmp_path / "parts")
+    again = fit_until(8, tmp_path / "parts", resume=True)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(again.params)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_logged():
+    """The mean loss of steps, the relative standard deviation, the share of bad points."""
+    integrand = Integrand(camel, 2)
+    state = integrator.init(integrand, SMALL, jax.random.key(0))
+    step = jax.jit(integrator.train_step(integrand, SMALL))
+    parts = []
+    for _ in range(4):
+        state, sums = step(state, None)
+        parts.append(sums)
+    total = jax.tree.map(lambda *x: sum(x), *parts)
+    loss, values = integrator.finish(total)
+    assert loss == pytest.approx(np.mean([float(one.loss) for one in parts]))
+    assert 0.7 < values["rsd"] < 1.3  # of the camel by even points it is 1.09
+    assert values["bad_fraction"] == 0
+
+
+def test_points_are_shared_by_standard_deviations_and_some_evenly():
+    integrand = Integrand(two_peaks, 2, n_channels=2, n_features=2)
+    extra = integrator.init(integrand, SMALL, jax.random.key(0)).extra
+    np.testing.assert_allclose(integrator.shares(extra, 0.1), [0.5, 0.5])
+    n, one = jnp.array([10.0, 10.0]), jnp.zeros(2)
+    known = losses.Sums(n, one, one, 10 * jnp.array([9.0, 1.0]), one, one)
+    extra = extra._replace(history=known)
+    np.testing.assert_allclose(integrator.shares(extra, 0.0), [0.75, 0.25])
+    np.testing.assert_allclose(integrator.shares(extra, 0.2), [0.7, 0.3])
+    alone = extra._replace(active=jnp.array([False, True]))
+    np.testing.assert_allclose(integrator.shares(alone, 0.2), [0.0, 1.0])

@@ -85,3 +85,48 @@ def test_a_cut_on_transverse_momentum():
     at = processes.kinematics(pair, u, np.zeros(500, int))
     pt = np.sqrt(at.s) / 2 * np.sqrt(1 - at.cos**2)
     assert pt.min() > 50 * (1 - 1e-9)
+
+
+def even():
+    """Densities that are one."""
+    x, q = np.geomspace(1e-8, 1, 8), np.geomspace(1, 1e4, 5)
+    return pdf.prepare(lhagrid.Grid(x, q, (0,), np.ones((8, 5, 14))))
+
+
+def test_only_partons_that_are_named_count():
+    """A proton of gluons alone makes top pairs and no lepton pairs."""
+    x, q = np.geomspace(1e-8, 1, 8), np.geomspace(1, 1e4, 5)
+    values = np.zeros((8, 5, 14))
+    values[..., pdf.column(21)] = 1
+    gluons = pdf.prepare(lhagrid.Grid(x, q, (0,), values))
+    u, first = np.random.default_rng(0).uniform(0.01, 0.99, (50, 3)), np.zeros(50, int)
+    leptons = processes.integrand(processes.drell_yan([PHOTON], (60.0, 120.0)), gluons)
+    tops = processes.integrand(processes.top_pair(), gluons)
+    assert (leptons.function(u, first).value == 0).all()
+    assert (tops.function(u, first).value > 0).all()
+
+
+def test_sides_are_alike():
+    """Two equal hadrons: turning the event round changes nothing."""
+    pair = processes.drell_yan([PHOTON, Z], (60.0, 120.0))
+    integrand = processes.integrand(pair, even())
+    u = np.random.default_rng(3).uniform(size=(100, 3))
+    turned = np.stack([u[:, 0], 1 - u[:, 1], 1 - u[:, 2]], -1)
+    channel = np.zeros(100, int)
+    np.testing.assert_allclose(
+        integrand.function(turned, channel).value, integrand.function(u, channel).value, rtol=1e-9
+    )
+
+
+def test_a_cross_section_changes_with_the_mass_as_differences_say():
+    """The gradient of the closed form by the mass of the top, which a fit of it needs."""
+    s, cos = (2 * 172.5) ** 2 * 1.5, np.linspace(-0.9, 0.9, 19)
+
+    def total(mass):
+        quarks = closed_forms.top_pair_of_quarks(s, cos, mass, 0.118)
+        return (closed_forms.top_pair_of_gluons(s, cos, mass, 0.118) + quarks).sum()
+
+    step = 1e-3
+    difference = (total(170.0 + step) - total(170.0 - step)) / (2 * step)
+    assert float(jax.grad(total)(170.0)) == pytest.approx(float(difference), rel=1e-6)
+    assert difference != 0

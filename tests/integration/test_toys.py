@@ -23,3 +23,11 @@ def test_a_peak_is_normal_whatever_its_width():
     x = np.array([[0.3, 0.6], [0.3001, 0.6]])
     at, beside = toys.peak(x)
     assert beside / at == pytest.approx(np.exp(-0.5), rel=1e-3)
+
+
+def test_two_peaks_are_alike():
+    """Turning the cube round about its centre changes nothing, in any dimension."""
+    x = np.random.default_rng(0).uniform(size=(50, 5))
+    np.testing.assert_allclose(toys.camel(1 - x), toys.camel(x), rtol=1e-9)
+    at_peak = toys.camel(np.full((1, 5), 1 / 3))
+    assert (toys.camel(x) <= at_peak * 1.001).all()

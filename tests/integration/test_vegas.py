@@ -115,3 +115,32 @@ def test_bad_integrands_and_settings_are_named():
         vegas.init(0, SMALL)
     with pytest.raises(ValueError, match="n_points: 1"):
         vegas.init(1, vegas.Settings(n_points=1))
+
+
+def test_estimates_are_combined_by_their_points():
+    """And not by their errors: the mean of what steps of equal size gave."""
+    one = vegas.Estimate(1.0, 0.3, 100, 3.0)
+    other = vegas.Estimate(2.0, 0.4, 100, 2.0)
+    found = vegas.combine([one, other])
+    assert found.value == 1.5
+    assert found.error == pytest.approx(0.25)
+    assert found.n == 200
+    assert found.rsd == pytest.approx(0.25 * np.sqrt(200) / 1.5)
+
+
+def test_channels_side_by_side_are_those_one_after_the_other():
+    """A step under vmap, with a grid and cells of each channel's own."""
+    powers, keys = jnp.array([1.0, 3.0]), jax.random.split(jax.random.key(0), 2)
+
+    def step(state, power, key):
+        return vegas.step(lambda x: (power + 1) * x[:, 0] ** power, state, key, SMALL)
+
+    first = vegas.init(2, SMALL)
+    both = jax.tree.map(lambda x: jnp.stack([x, x]), first)
+    states, _, found = jax.vmap(step)(both, powers, keys)
+    np.testing.assert_allclose(found.value, [1, 1], atol=0.05)
+    for k in (0, 1):
+        state, _, one = step(first, powers[k], keys[k])
+        assert float(one.value) == pytest.approx(float(found.value[k]), rel=1e-9)
+        np.testing.assert_allclose(states.edges[k], state.edges, atol=1e-9)
+        np.testing.assert_allclose(states.weight[k], state.weight, rtol=1e-6, atol=1e-9)
