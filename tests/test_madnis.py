@@ -46,6 +46,12 @@ def test_drell_yan_with_channels(experiment, tmp_path):
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == results
     for name in ("mass", "cos_theta", "weights", "channels"):
         assert (tmp_path / "run" / "plots" / f"{name}.png").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_done_gives_the_same_again(experiment, tmp_path):
+    chosen = config(experiment, tmp_path / "run", "drell_yan")
+    results = experiment.main(chosen)
     again = experiment.main(dataclasses.replace(chosen, resume=True))
     assert again["sigma_pb"] == results["sigma_pb"]
 
