@@ -62,7 +62,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def classical(config: Config, case: Case, beta: float) -> tuple[vegas.State, vegas.Settings, Any]:
+def classical(config: Config, case: Case, beta: float) -> tuple[vegas.State, vegas.Drawn]:
     """Adapt VEGAS with as many points as the training of the flow sees, then draw and estimate."""
     each = config.n_steps * config.n_points // 10
     settings = vegas.Settings(n_points=max(each, 2000), beta=beta)
@@ -74,7 +74,7 @@ def classical(config: Config, case: Case, beta: float) -> tuple[vegas.State, veg
         state = vegas.init(case.dim, final)._replace(edges=state.edges)
         state = vegas.step(case.function, state, divide, final._replace(damping=0.0))[0]
     drawn = vegas.draw(case.function, state, draw, final)
-    return state, final, drawn
+    return state, drawn
 
 
 def row(value: float, error: float, rsd: float, weight: np.ndarray, exact: float) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def main(config: Config) -> dict[str, Any]:
     results: dict[str, Any] = {"case": config.case, "exact": case.exact}
     weights, grid = {}, None
     for name, beta in (("vegas", 0.0), ("vegas_plus", 0.75)):
-        state, _, drawn = classical(config, case, beta)
+        state, drawn = classical(config, case, beta)
         grid = state.edges if grid is None else grid
         found, _ = vegas.estimate(drawn, len(state.weight))
         weights[name] = np.asarray(drawn.weight)

@@ -137,6 +137,16 @@ def plain_plots():
         yield
 
 
+@pytest.fixture
+def restored_precision():
+    """For experiments that switch float64 on for their process."""
+    import jax
+
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
 @pytest.fixture(scope="session")
 def load_experiment():
     """Import an experiment by its path below experiments/, without the ending."""

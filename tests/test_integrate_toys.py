@@ -2,18 +2,10 @@
 
 import json
 
-import jax
 import pytest
 
+pytestmark = pytest.mark.usefixtures("restored_precision")
 WAYS = ("vegas", "vegas_plus", "flow")
-
-
-@pytest.fixture(autouse=True)
-def restore_precision():
-    """The experiment switches float64 on for the process."""
-    before = jax.config.jax_enable_x64
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,16 @@ import dataclasses
 import importlib.util
 import json
 
-import jax
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pythia8mc") is None,
-    reason="pythia8mc, whose parton densities are used, comes with the extra `generators`",
-)
+pytestmark = [
+    pytest.mark.usefixtures("restored_precision"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("pythia8mc") is None,
+        reason="pythia8mc, whose parton densities are used, comes with the extra `generators`",
+    ),
+]
 KEYS = ("sigma_pb", "sigma_error_pb", "rsd", "unweighting_efficiency", "overweight_fraction", "n")
-
-
-@pytest.fixture(autouse=True)
-def restore_precision():
-    """The experiment switches float64 on for the process."""
-    before = jax.config.jax_enable_x64
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 def measure(given: dict[str, np.ndarray], config: Any, folder: Path) -> dict[str, Any]:
     """Measure both and print a table; config: that of tracking_vs_torch.py."""
     results = {"device": jax.devices()[0].device_kind, "n_repeats": config.repeats}
-    large(given, config, folder, results)
     if config.finder is not None:
         _velo_device.events(config, folder, results)
+    large(given, config, folder, results)
     return results
 
 

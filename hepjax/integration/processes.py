@@ -49,6 +49,11 @@ def resonance(mass: float, width: float) -> Map:
     )
 
 
+def fixed(scale: float) -> Callable[[Any], Any]:
+    """Give the same scale, GeV, at any s: s -> scale^2."""
+    return lambda s: jnp.full_like(s, scale**2)
+
+
 class Pair(NamedTuple):
     """A hadronic process of two particles, in terms of what it needs.
 
@@ -145,8 +150,7 @@ def top_pair(
 
     partons = ((21, 21), *((sign * q, -sign * q) for q in QUARKS for sign in (1, -1)))
     limits = (2 * mass) ** 2 * (1 + 1e-12), energy**2 * (1 - 1e-12)
-    fixed = lambda s: jnp.full_like(s, scale**2)  # noqa: E731
-    return Pair(partonic, partons, limits, [power(2.0)], fixed, jnp.ones_like, energy)
+    return Pair(partonic, partons, limits, [power(2.0)], fixed(scale), jnp.ones_like, energy)
 
 
 def gluons(
@@ -161,5 +165,4 @@ def gluons(
         return jnp.sqrt(jnp.maximum(1 - 4 * min_pt**2 / s, 0))
 
     limits = (2 * min_pt) ** 2, energy**2 * (1 - 1e-12)
-    fixed = lambda s: jnp.full_like(s, scale**2)  # noqa: E731
-    return Pair(partonic, ((21, 21),), limits, [power(2.0)], fixed, max_cos, energy)
+    return Pair(partonic, ((21, 21),), limits, [power(2.0)], fixed(scale), max_cos, energy)
