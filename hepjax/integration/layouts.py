@@ -12,7 +12,7 @@ an integration; `groupings` lists those of a process.
 >>> space = Space((173.0, 173.0, 0.0), energy=13_000.0, min_pt=20.0)
 >>> with jax.enable_x64(True):
 ...     at = forward(space, Layout((2, Split(0, 1))), np.full((1, 7), 0.3))
->>> at.momenta.shape, bool(jnp.abs(at.momenta[0, 2:].sum(0)[1:]).max() < 1e-9)
+>>> at.momenta.shape, bool(np.abs(np.asarray(at.momenta)[0, 2:].sum(0)[1:]).max() < 1e-9)
 ((1, 5, 4), True)
 """
 

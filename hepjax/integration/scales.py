@@ -4,6 +4,7 @@ Each takes momenta [point, leg, 4], GeV, incoming ones first, and gives the squa
 renormalisation and of factorisation [point], GeV^2. A scale is a choice, and cross-sections at
 leading order depend on it: to compare with other programs it must be theirs.
 
+>>> import numpy as np
 >>> p = np.array([[[300, 0, 0, 300], [300, 0, 0, -300], [300, 80, 0, 240], [300, -80, 0, -240.0]]])
 >>> float(transverse(p)[0][0] ** 0.5).__round__(3)
 180.0
