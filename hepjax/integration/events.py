@@ -124,7 +124,7 @@ def colour_lines(
         for k, (upper, lower) in enumerate(sorted(flow, key=lambda pair: pair[::-1])):
             for leg, end in ((upper, 1), (lower, 0)):
                 row[leg - 1, end if leg <= n_incoming else 1 - end] = FIRST_LINE + k
-    return lines[np.asarray(chosen)]
+    return lines[np.asarray(chosen, int)]
 
 
 def picobarn(carried: Any, cross_section: float) -> np.ndarray:
@@ -168,9 +168,10 @@ def assembled(
     for name, values, shape in (("momenta", p4, (n, legs, 4)), ("colours", colours, (n, legs, 2))):
         if values.shape != shape:
             raise ValueError(f"{name}: {values.shape}, expected {shape} by the shape of pid")
-    known = masses or {}
-    mass = np.select([np.abs(pid) == abs(k) for k in known], list(known.values()), 0.0) + 0.0
-    _check_momenta(p4, np.broadcast_to(mass, pid.shape))
+    mass = np.zeros(pid.shape)
+    for code, value in (masses or {}).items():
+        mass[np.abs(pid) == abs(code)] = value
+    _check_momenta(p4, mass)
     _check_colours(pid, colours)
     incoming = np.arange(legs) < 2
 
@@ -229,7 +230,9 @@ def _check_colours(pid: np.ndarray, colours: np.ndarray) -> None:
         one[found & (pid < 0), 1] = kind != 1
     fits = ((colours > 0) == one).all((1, 2))
     ends = [np.concatenate([colours[:, :2, k], colours[:, 2:, 1 - k]], 1) for k in (0, 1)]
-    fits &= (np.sort(ends[0], 1) == np.sort(ends[1], 1)).all(1)
+    first, last = (np.sort(end, 1) for end in ends)
+    fits &= (first == last).all(1) & ((np.diff(first, axis=1) > 0) | (first[:, 1:] == 0)).all(1)
+    fits &= ((ends[0] != ends[1]) | (ends[0] == 0)).all(1)
     if not fits.all():
         k = int(np.argmin(fits))
         raise ValueError(f"colours: {colours[k].tolist()} of {pid[k].tolist()} in event {k}")
@@ -256,8 +259,8 @@ def head(
         own = weight[np.asarray(events.process) == number]
         share = own.sum() / weight.sum()
         size = np.abs(own).sum() / np.abs(weight).sum()
-        most = float(np.abs(own).max())
-        found.append(lhe.Process(number, cross_section * share, error * size**0.5, most))
+        numbers = (cross_section * share, error * size**0.5, np.abs(own).max())
+        found.append(lhe.Process(number, *map(float, numbers)))
     strategy = -4 if (weight < 0).any() else 4
     both = (pdf_set, pdf_set)
     return lhe.Head(
