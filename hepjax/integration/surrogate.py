@@ -105,9 +105,8 @@ def fit(
     value = np.asarray(value, float)
     bad = ~(np.isfinite(value) & (value > 0))
     if len(value) < 2 or bad.any():
-        raise ValueError(
-            f"value: {bad.sum()} of {len(value)} not positive, expected 2 or more that are"
-        )
+        what = f"{bad.sum()} of {len(value)} are not positive"
+        raise ValueError(f"value: {what}, expected two or more that are")
     features, log = np.asarray(invariants(momenta), float), np.log(value)
     mean, scale = features.mean(0), np.maximum(features.std(0), 1e-6)
     centre, width = log.mean(), max(log.std(), 1e-6)
