@@ -84,9 +84,11 @@ def efficiency(weight: Any, overweight: float = 0.0, times: Any = None) -> Unwei
 
 def effective(weight: Any) -> float:
     """Give the share of as many events of equal weight that is as good as these: (sum |w|)^2 / (n
-    sum w^2) (Kish), of kept events [event].
+    sum w^2) (Kish), of kept events [event]. Raises ValueError where all weights are 0, or none.
     """
     size = np.abs(np.asarray(weight, float))
+    if not size.any():
+        raise ValueError(f"weight: {len(size)} events, expected some that are not 0")
     return float(size.sum() ** 2 / (len(size) * (size**2).sum()))
 
 

@@ -176,14 +176,19 @@ def test_lepton_pairs(densities, tmp_path):
     assert np.average((along == quark_first)[above], weights=weights[above]) > 0.55
 
 
-def test_flows_as_madgraph_draws_them(hepjax_data):
-    """Two gluons to two: how often each flow is chosen, against what the amplitudes say."""
-    _, found = lhe_reader.read(
-        hepjax_data / "lhe" / "pylhe-testfile-madgraph5-3.5.8-pp_to_jj.lhe.gz"
-    )
-    gluons = (found.pid.reshape(-1, 4) == 21).all(1)
-    plan = tree.build("g g > g g")
-    p4 = found.p4.reshape(-1, 4, 4)[gluons]
+@pytest.mark.parametrize(
+    ("process", "name"),
+    [
+        ("g g > g g", "lhe/pylhe-testfile-madgraph5-3.5.8-pp_to_jj.lhe.gz"),
+        ("g g > t t~", "matrix_elements/lhe_events/gg_tt_events.lhe.gz"),
+    ],
+)
+def test_flows_as_madgraph_draws_them(hepjax_data, process, name):
+    """How often each flow is chosen, and how often the largest, against what amplitudes say."""
+    plan = tree.build(process)
+    found = next(lhe_reader.chunks(hepjax_data / name, 2000))
+    own = (found.pid.reshape(-1, 4) == [*plan.process.incoming, *plan.process.outgoing]).all(1)
+    p4 = found.p4.reshape(-1, 4, 4)[own]
     size = np.asarray(jax.jit(lambda p4: events.flow_sizes(plan, p4))(p4))
     share = size / size.sum(1, keepdims=True)
 
@@ -192,11 +197,16 @@ def test_flows_as_madgraph_draws_them(hepjax_data):
         ends = [np.argwhere(colours == line).tolist() for line in np.unique(colours)]
         return sorted(map(sorted, ends))
 
-    ours = [joined(x) for x in events.colour_lines(plan.flows, np.arange(6), 4)]
-    theirs = [ours.index(joined(x)) for x in found.colours.reshape(-1, 4, 2)[gluons]]
-    count, expected = np.bincount(theirs, minlength=6), share.sum(0)
-    assert expected.max() > 2 * expected.min()
-    assert (((count - expected) ** 2) / (share * (1 - share)).sum(0)).sum() < 20  # of six
+    n = len(plan.flows)
+    ours = [joined(x) for x in events.colour_lines(plan.flows, np.arange(n), 4)]
+    theirs = np.array([ours.index(joined(x)) for x in found.colours.reshape(-1, 4, 2)[own]])
+    chosen = theirs[:, None] == np.arange(n)
+    variance = (share * (1 - share)).sum(0)
+    assert ((chosen.sum(0) - share.sum(0)) ** 2 / variance).sum() < 20  # of n - 1
+    largest = share.argmax(1)  # which is theirs as often as it should be
+    expected, spread = share.max(1).sum(), (share.max(1) * (1 - share.max(1))).sum() ** 0.5
+    assert (theirs == largest).sum() == pytest.approx(expected, abs=4 * spread)
+    assert share.max(1).mean() > 1.3 / n
 
 
 def test_options_are_drawn_as_often_as_they_should(tmp_path):

@@ -77,6 +77,8 @@ def test_worth_of_weighted_events():
     assert unweighting.effective(np.full(7, 2.5)) == pytest.approx(1)
     assert unweighting.effective([1.0, -1.0, 1.0, 1.0]) == pytest.approx(1)
     assert unweighting.effective([1.0, 0.0]) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="weight: 0 events, expected some that are not 0"):
+        unweighting.effective([])
 
 
 @pytest.fixture(scope="module")

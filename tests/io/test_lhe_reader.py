@@ -12,23 +12,26 @@ from hepjax.io import lhe, lhe_reader
 needs_pylhe = pytest.mark.skipif(
     importlib.util.find_spec("pylhe") is None, reason="pylhe comes with the extra `generators`"
 )
+FOLDER, EVENTS = "lhe/pylhe-testfile-", "matrix_elements/lhe_events/"
 FILES = (
-    "madgraph-2.2.1-Z-ckkwl.lhe.gz",
-    "madgraph-2.2.1-Z-mlm.lhe.gz",
-    "madgraph5-3.5.8-pp_to_jj.lhe.gz",
-    "powheg-box-v2-Z.lhe",
-    "powheg-box-v2-Zj.lhe",
-    "pythia-6.413-ttbar.lhe",
-    "pythia-8.3.14-weakbosons.lhe",
-    "sherpa-3.0.1-eejjj.lhe",
+    FOLDER + "madgraph-2.2.1-Z-ckkwl.lhe.gz",
+    FOLDER + "madgraph-2.2.1-Z-mlm.lhe.gz",
+    FOLDER + "madgraph5-3.5.8-pp_to_jj.lhe.gz",
+    FOLDER + "powheg-box-v2-Z.lhe",
+    FOLDER + "powheg-box-v2-Zj.lhe",
+    FOLDER + "pythia-6.413-ttbar.lhe",
+    FOLDER + "pythia-8.3.14-weakbosons.lhe",
+    FOLDER + "sherpa-3.0.1-eejjj.lhe",
+    EVENTS + "ee_mumu_events.lhe.gz",
+    EVENTS + "gg_ttg_events.lhe.gz",
 )
 N = 300
 
 
-@pytest.fixture(scope="module", params=FILES)
+@pytest.fixture(scope="module", params=FILES, ids=lambda name: name.split("/")[1])
 def known(request, hepjax_data):
     """A file of another generator: its path, head and first events."""
-    path = hepjax_data / "lhe" / f"pylhe-testfile-{request.param}"
+    path = hepjax_data / request.param
     return path, lhe_reader.read_head(path), next(lhe_reader.chunks(path, N))
 
 
