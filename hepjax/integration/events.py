@@ -1,9 +1,9 @@
 """From momenta to events for a parton shower: flavours, colours, masses, weights in picobarn.
 
 Unweighting (`unweighting`) leaves points, each with a weight of one or more. `of_pair` gives
-momenta and flavours to points of a process of two particles; `flow_sizes` and `choose` draw a flow
-of colour for each event, `colour_lines` writes it down; `assembled` makes events of all that for
-`io.lhe`, and `head` says what they add up to.
+momenta and flavours to points of a process of two particles; `states` draws a flow of colour and
+helicities for each event, or `choose` a flow alone by `flow_sizes`; `colour_lines` writes it down;
+`assembled` makes events of all that for `io.lhe`, and `head` says what they add up to.
 
 Weights are in picobarn, their mean is the cross-section (the strategy 4 of Les Houches event files,
 -4 where some are negative; arXiv:hep-ph/0109068). Strategy 3, in which all weights are one, has no
@@ -16,6 +16,8 @@ limit was.
 [[[501, 0], [0, 501]], [[0, 501], [501, 0]]]
 """
 
+import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax import lorentz
 from hepjax.integration import pdf, processes
 from hepjax.integration.amplitudes import colour, recursion, standard_model, tree
 from hepjax.io import lhe
@@ -109,6 +112,36 @@ def flow_sizes(
     """
     size = jnp.abs(tree.amplitudes(plan, momenta, parameters)) ** 2
     return size.sum(tuple(range(1, size.ndim - 1))).T
+
+
+def states(
+    plan: recursion.Plan,
+    momenta: Any,
+    rng: np.random.Generator,
+    parameters: standard_model.Parameters = standard_model.DEFAULT,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a flow of colour [event] and helicities [event, leg] for momenta [event, leg, 4]:
+    helicities by their parts of |M|^2, then a flow by the squares of its amplitude with these.
+
+    Helicities are those in the rest frame of the incoming particles, which is another thing than in
+    the frame of the beams for particles with mass.
+    """
+    p4 = np.asarray(momenta, float)
+    momenta = lorentz.boost_to_rest(p4, p4[:, None, :2].sum(2))
+    by_helicity, by_flow = (np.asarray(x) for x in _sizes(plan, momenta, parameters))
+    chosen = choose(np.maximum(by_helicity, 0), rng)
+    known = list(itertools.product(*(tree.helicities(field) for field in plan.fields)))
+    return choose(by_flow[np.arange(len(chosen)), chosen], rng), np.array(known)[chosen]
+
+
+@functools.partial(jax.jit, static_argnames="plan")
+def _sizes(plan: recursion.Plan, momenta: Any, parameters: Any) -> tuple[jax.Array, jax.Array]:
+    """Give |M|^2 [event, helicity], and squares of flows [event, helicity, flow]."""
+    parts = tree.amplitudes(plan, momenta, parameters)
+    parts = parts.reshape(len(parts), -1, parts.shape[-1])
+    weights = jnp.asarray(colour.matrix(plan.flows, plan.gluons))
+    whole = jnp.einsum("fhe,fg,ghe->eh", parts.conj(), weights, parts).real
+    return whole, (jnp.abs(parts) ** 2).transpose(2, 1, 0)
 
 
 def colour_lines(

@@ -16,7 +16,7 @@ from hepjax.integration import (
     unweighting,
     variations,
 )
-from hepjax.integration.amplitudes import standard_model, tree
+from hepjax.integration.amplitudes import colour, standard_model, tree
 from hepjax.io import lhe, lhe_reader
 
 needs_pythia = pytest.mark.skipif(
@@ -207,6 +207,47 @@ def test_flows_as_madgraph_draws_them(hepjax_data, process, name):
     expected, spread = share.max(1).sum(), (share.max(1) * (1 - share.max(1))).sum() ** 0.5
     assert (theirs == largest).sum() == pytest.approx(expected, abs=4 * spread)
     assert share.max(1).mean() > 1.3 / n
+
+
+@pytest.mark.parametrize(
+    ("process", "name"), [("e+ e- > mu+ mu-", "ee_mumu"), ("g g > t t~", "gg_tt")]
+)
+def test_helicities_as_madgraph_draws_them(hepjax_data, process, name):
+    """Events of each of sixteen, beside those of as many drawn here for the same momenta."""
+    path = hepjax_data / "matrix_elements" / "lhe_events" / f"{name}_events.lhe.gz"
+    found, plan = next(lhe_reader.chunks(path, 2000)), tree.build(process)
+    assert found.pid[:4].tolist() == [*plan.process.incoming, *plan.process.outgoing]
+    p4 = found.p4.reshape(-1, 4, 4)
+    flow, helicity = events.states(plan, p4, np.random.default_rng(0))
+    assert set(np.unique(helicity)) == {-1, 1}
+    assert set(np.unique(flow)) == set(range(len(plan.flows)))
+    ours, theirs = (
+        np.bincount(((x + 1) // 2).astype(int) @ [8, 4, 2, 1], minlength=16)
+        for x in (helicity, found.spin.reshape(-1, 4))
+    )
+    some = ours + theirs > 0
+    assert theirs.max() > 400
+    assert ((ours - theirs)[some] ** 2 / (ours + theirs)[some]).sum() < some.sum() + 20
+
+
+def test_flows_with_their_helicities(two_to):
+    """At one point: how often each pair of both, beside |M|^2 of helicities by hand, and squares."""
+    plan = tree.build("g g > t t~")
+    p4 = np.repeat(two_to((0, 0), (173.0, 173.0), 600.0, n=1), 2000, 0)
+    flow, helicity = events.states(plan, p4, np.random.default_rng(1))
+    parts = np.asarray(tree.amplitudes(plan, p4[:1])).reshape(2, 16)
+    weights = colour.matrix(plan.flows, plan.gluons)
+    whole = np.array([(x.conj() @ weights @ x).real for x in parts.T])
+    squares = np.abs(parts) ** 2
+    expected = 2000 * whole / whole.sum() * squares / squares.sum(0)
+    count = np.zeros((2, 16))
+    np.add.at(count, (flow, ((helicity + 1) // 2) @ [8, 4, 2, 1]), 1)
+    some = expected > 1e-6
+    assert count[~some].sum() == 0
+    assert (
+        (count - expected)[some] ** 2 / expected[some]
+    ).sum() < some.sum() + 4 * some.sum() ** 0.5
+    assert some.sum() > 20
 
 
 def test_options_are_drawn_as_often_as_they_should(tmp_path):
