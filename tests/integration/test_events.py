@@ -231,11 +231,11 @@ def test_helicities_as_madgraph_draws_them(hepjax_data, process, name):
 
 
 def test_flows_with_their_helicities(two_to):
-    """At one point: how often each pair of both, beside |M|^2 of helicities by hand, and squares."""
+    """At one point: how often each pair of both, beside |M|^2 of helicities and squares by hand."""
     plan = tree.build("g g > t t~")
     p4 = np.repeat(two_to((0, 0), (173.0, 173.0), 600.0, n=1), 2000, 0)
     flow, helicity = events.states(plan, p4, np.random.default_rng(1))
-    parts = np.asarray(tree.amplitudes(plan, p4[:1])).reshape(2, 16)
+    parts = np.asarray(jax.jit(lambda p4: tree.amplitudes(plan, p4))(p4[:1])).reshape(2, 16)
     weights = colour.matrix(plan.flows, plan.gluons)
     whole = np.array([(x.conj() @ weights @ x).real for x in parts.T])
     squares = np.abs(parts) ** 2
