@@ -54,7 +54,7 @@ def top(densities, tmp_path_factory):
         index, carried = unweighting.unweight(weight, most, rng)
         weights = events.picobarn(carried, cross_section)
         p4, pid = events.of_pair(pair, densities, u[index], channel[index], (6, -6), 172.5, rng)
-        sizes = jax.jit(lambda p4: events.flow_sizes(plan, p4, TOP))(p4)
+        sizes = jax.jit(lambda p4: tree.flow_squares(plan, p4, TOP))(p4)
         flows = (*plan.flows, ((3, 1), (2, 4)), ((3, 2), (1, 4)))  # of gluons, of quarks
         chosen = np.where(pid[:, 0] == 21, events.choose(sizes, rng), 2 + (pid[:, 0] < 0))
         colours = events.colour_lines(flows, chosen, 4)
@@ -189,7 +189,7 @@ def test_flows_as_madgraph_draws_them(hepjax_data, process, name):
     found = next(lhe_reader.chunks(hepjax_data / name, 2000))
     own = (found.pid.reshape(-1, 4) == [*plan.process.incoming, *plan.process.outgoing]).all(1)
     p4 = found.p4.reshape(-1, 4, 4)[own]
-    size = np.asarray(jax.jit(lambda p4: events.flow_sizes(plan, p4))(p4))
+    size = np.asarray(jax.jit(lambda p4: tree.flow_squares(plan, p4))(p4))
     share = size / size.sum(1, keepdims=True)
 
     def joined(colours):
@@ -235,12 +235,14 @@ def test_flows_with_their_helicities(two_to):
     plan = tree.build("g g > t t~")
     p4 = np.repeat(two_to((0, 0), (173.0, 173.0), 600.0, n=1), 2000, 0)
     flow, helicity = events.states(plan, p4, np.random.default_rng(1))
-    parts = np.asarray(jax.jit(lambda p4: tree.amplitudes(plan, p4))(p4[:1])).reshape(2, 16)
+    parts = np.asarray(jax.jit(lambda p4: tree.amplitudes(plan, p4))(p4[:1]))[0].T
+    assert parts.shape == (2, 16)
     weights = colour.matrix(plan.flows, plan.gluons)
     whole = np.array([(x.conj() @ weights @ x).real for x in parts.T])
     squares = np.abs(parts) ** 2
-    expected = 2000 * whole / whole.sum() * squares / squares.sum(0)
-    count = np.zeros((2, 16))
+    place = ((tree.helicity_table(plan) + 1) // 2) @ [8, 4, 2, 1]
+    expected, count = np.zeros((2, 2, 16))
+    expected[:, place] = 2000 * whole / whole.sum() * squares / squares.sum(0)
     np.add.at(count, (flow, ((helicity + 1) // 2) @ [8, 4, 2, 1]), 1)
     some = expected > 1e-6
     assert count[~some].sum() == 0
