@@ -6,10 +6,10 @@ helicities for each event, or `choose` a flow alone by `tree.flow_squares`; `col
 down; `assembled` makes events of all that for `io.lhe`, and `head` says what they add up to.
 
 Weights are in picobarn, their mean is the cross-section (the strategy 4 of Les Houches event files,
--4 where some are negative; arXiv:hep-ph/0109068). Strategy 3, in which all weights are one, has no
-place for what stands above the limit of unweighting, nor a unit for varied weights; a shower reads
-the cross-section from either. `picobarn` sets the scale, so that the sum is right whatever the
-limit was.
+-4 where some are negative; arXiv:hep-ph/0109068). By strategy 3 all events count the same, and
+Pythia takes them as one whatever is written: there is no place for what stands above the limit of
+unweighting, nor a unit for varied weights. `picobarn` sets the scale, so that the sum is right
+whatever the limit was.
 
 >>> quarks = colour_lines([((2, 1),), ((1, 2),)], np.array([0, 1]), n_legs=4)
 >>> quarks[:, :2].tolist()  # the quark is the first in one event, the second in the other

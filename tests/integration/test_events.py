@@ -146,9 +146,7 @@ def test_colour_flows_along_with_momentum(top):
 
 @needs_pythia
 def test_lepton_pairs(densities, tmp_path):
-    """Quarks in either order, leptons by their angle to the quark; pylhe's way to look at them is
-    in tests/io.
-    """
+    """Quarks in either order, leptons by their angle to the quark."""
     rng = np.random.default_rng(3)
     z = closed_forms.z_boson(91.1876, 2.50419, 0.2312, 0.2315)
     pair = processes.drell_yan([closed_forms.PHOTON, z], (60.0, 120.0))
@@ -174,6 +172,26 @@ def test_lepton_pairs(densities, tmp_path):
     above = scale > 100  # leptons go along with the quark there, antileptons below
     along = lorentz.rapidity(p4[:, 2]) > lorentz.rapidity(p4[:, 3])
     assert np.average((along == quark_first)[above], weights=weights[above]) > 0.55
+
+
+@needs_pythia
+def test_lepton_beams(tmp_path):
+    """Electrons and positrons to muons at 10 GeV; more weight on half of the events."""
+    rng, n = np.random.default_rng(4), 60
+    cos, phi = rng.uniform(-1, 1, n), rng.uniform(0, 2 * np.pi, n)
+    sin = np.sqrt(1 - cos**2)
+    space = 5 * np.stack([sin * np.cos(phi), sin * np.sin(phi), cos], 1)
+    rest = np.stack([np.concatenate([np.full((n, 1), 5.0), p], 1) for p in (space, -space)], 1)
+    p4 = events.in_beams(rest, np.ones(n), np.ones(n), 10.0)
+    np.testing.assert_allclose(p4[:, 2:], rest, atol=1e-12)
+    weights = events.picobarn(1 + np.arange(n) % 2, 868.5)
+    known = {"colours": np.zeros((n, 4, 2), int), "scale": 10.0, "alpha_s": 0.18}
+    made = events.assembled(p4, np.tile([-11, 11, 13, -13], (n, 1)), weights, **known)
+    head = events.head(made, 868.5, 0.3, beams=(-11, 11), energies=(5.0, 5.0))
+    lhe.write(tmp_path / "muons.lhe", head, made)
+    found, sigma, _, _ = showered(tmp_path / "muons.lhe", "PDF:lepton = off")
+    np.testing.assert_allclose(found, made.weight, rtol=1e-9)
+    assert sigma == pytest.approx(868.5, rel=1e-9)
 
 
 @pytest.mark.parametrize(
