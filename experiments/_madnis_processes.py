@@ -1,11 +1,13 @@
 """The processes of madnis.py: what each is, what is known of it, what is looked at."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hepjax.integration import (
     alpha_s,
     closed_forms,
+    generation,
     hadronic,
     integrator,
     observables,
@@ -23,12 +25,18 @@ EVENTS = {"g g > t t~": (440.675, 0.367), "g g > t t~ g": (414.03, 0.92)}
 
 
 class Chosen(NamedTuple):
-    """An integrand, what is looked at in its points, and the cross-section of another program with
-    its error, pb, None where there is none.
+    """A process.
+
+    integrand; observe: what is looked at in its points; draw: (numbers, channels, rng) -> events;
+    densities; coupling: alpha_s by the squared scale; reference: the cross-section of another
+    program with its error, pb, None where there is none.
     """
 
     integrand: integrator.Integrand
     observe: observables.Observe
+    draw: Callable[..., generation.Drawn]
+    densities: pdf.PDF
+    coupling: hadronic.Coupling
     reference: tuple[float, float] | None
 
 
@@ -44,15 +52,28 @@ def choose(name: str, densities: str, zprime: tuple[float, float]) -> Chosen:
     that is none.
     """
     if name in _PAIRS:
-        pair = _PAIRS[name](zprime)
-        integrand = processes.integrand(pair, pdf.load(densities))
-        return Chosen(integrand, observables.of_pair(pair), PYTHIA.get(name))
+        pair, given = _PAIRS[name](zprime), pdf.load(densities)
+        running = alpha_s.running(pair.alpha_s, 91.188)
+        return Chosen(
+            processes.integrand(pair, given),
+            observables.of_pair(pair),
+            functools.partial(generation.of_pair, pair, given),
+            given,
+            lambda square: alpha_s.alpha_s(running, square),
+            PYTHIA.get(name),
+        )
     if name not in _PARTICLES and ">" not in name:
         expected = ", ".join(names())
         raise ValueError(f'process: {name!r}, expected {expected} or legs, "g g > t t~ g"')
-    process = _particles(name)
-    integrand = hadronic.integrand(process, pdf.load(densities))
-    return Chosen(integrand, observables.of_particles(process), EVENTS.get(name))
+    process, given = _particles(name), pdf.load(densities)
+    return Chosen(
+        hadronic.integrand(process, given),
+        observables.of_particles(process),
+        functools.partial(generation.of_particles, process, given),
+        given,
+        process.coupling,
+        EVENTS.get(name),
+    )
 
 
 def _drell_yan_zprime(zprime: tuple[float, float]) -> processes.Pair:

@@ -22,9 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from hepjax import checkpoint, runs, train
-from hepjax.integration import integrator, processes, report, sampling, vegas
+from hepjax.integration import (
+    generation,
+    integrator,
+    processes,
+    report,
+    sampling,
+    unweighting,
+    vegas,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -47,6 +56,7 @@ class Config:
     n_grid: int = 20_000  # points of each of ten steps of VEGAS, a channel
     n_sample: int = 400_000  # points to look at, and as many of VEGAS
     overweight: float = 1e-3  # share of the cross-section above the limit, carried by its events
+    n_events: int = 10_000  # at most, to events.lhe.gz
     seed: int = 0
     resume: bool = False  # go on from the latest checkpoint
 
@@ -66,6 +76,27 @@ def vegas_plus(integrand: integrator.Integrand, config: Config, key: jax.Array) 
     n = int(found.n.sum())
     numbers = {"sigma_pb": value, "sigma_error_pb": error, "rsd": error / value * n**0.5, "n": n}
     return {f"vegas_plus_{name}": x for name, x in numbers.items()}
+
+
+def events(
+    config: Config,
+    run: runs.Run,
+    chosen: _madnis_processes.Chosen,
+    sample: sampling.Sampled,
+    found: dict[str, Any],
+) -> dict[str, Any]:
+    """Unweight points and write them to a file, with the weights of other scales."""
+    rng = np.random.default_rng(config.seed)
+    weight = report.whole_weights(sample, chosen.integrand.n_channels)
+    most = unweighting.limit(weight, config.overweight)
+    index, carried = unweighting.unweight(weight, most, rng)
+    index, carried = index[: config.n_events], carried[: config.n_events]
+    drawn = chosen.draw(sample.x[index], sample.channel[index], rng)
+    cross_section = found["sigma_pb"], found["sigma_error_pb"]
+    given = cross_section, chosen.densities, chosen.coupling
+    text = f"process: {config.process}, parton densities: {config.densities}"
+    generation.write(run.path / "events.lhe.gz", drawn, carried, *given, text=text)
+    return {"n_events": len(index)}
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -104,6 +135,7 @@ def main(config: Config) -> dict[str, Any]:
         found = report.summary(samples[name], of.extra.active, config.overweight)
         results |= {f"{'vegas_' if k else ''}{key}": x for key, x in found.items()}
     results |= vegas_plus(integrand, config, keys[7])
+    results |= events(config, run, chosen, samples["flows"], results)
     if chosen.reference is not None:
         results["reference_pb"], results["reference_error_pb"] = chosen.reference
     words = {"active": state.extra.active, "title": f"{config.process}, 13 TeV"}

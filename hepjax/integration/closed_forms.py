@@ -2,8 +2,8 @@
 
 Averaged over spins and colours of the incoming particles, cos(theta) in their rest frame between
 the first of either side: lepton pairs by the exchange of any neutral vectors, top pairs of quarks
-and of gluons (Combridge, Nucl. Phys. B 151, 429), two gluons of two gluons. They are the least that
-a matrix element must agree with, and the fastest integrands.
+and of gluons (Combridge, Nucl. Phys. B 151, 429), two gluons of two gluons, a W or Z and a parton.
+They are the least that a matrix element must agree with, and the fastest integrands.
 
 >>> round(float(point_cross_section(10.0, 1 / 137.035999) * PICOBARN), 2)
 868.54
@@ -97,3 +97,33 @@ def gluon_pair(s: Any, cos: Any, alpha_s: Any) -> Any:
     t, u = -s / 2 * (1 - cos), -s / 2 * (1 + cos)
     value = 9 / 2 * (3 - t * u / s**2 - s * u / t**2 - s * t / u**2)
     return np.pi * alpha_s**2 / s**2 * value * s / 2 / 2
+
+
+def vector_and_gluon(s: Any, cos: Any, mass: Any, hands: tuple[Any, Any], alpha_s: Any) -> Any:
+    """Quark and antiquark to a vector boson of a mass, GeV, and a gluon.
+
+    cos: between quark and boson; hands: couplings of the boson to left- and right-handed quarks,
+    e included (of a W g / sqrt(2) and 0).
+    """
+    t, u = _less_mass(s, cos, mass)
+    value = 4 / 9 * (t**2 + u**2 + 2 * mass**2 * s) / (t * u)
+    return _with_parton(s, mass, hands, alpha_s, value)
+
+
+def vector_and_quark(s: Any, cos: Any, mass: Any, hands: tuple[Any, Any], alpha_s: Any) -> Any:
+    """Quark and gluon to a vector boson and a quark; cos: between incoming quark and boson;
+    otherwise as `vector_and_gluon`.
+    """
+    t, u = _less_mass(s, cos, mass)
+    value = -1 / 6 * (s**2 + t**2 + 2 * mass**2 * u) / (s * t)
+    return _with_parton(s, mass, hands, alpha_s, value)
+
+
+def _less_mass(s: Any, cos: Any, mass: Any) -> tuple[Any, Any]:
+    """Give t and u of a boson of a mass and a massless parton."""
+    return tuple(-(s - mass**2) / 2 * (1 - sign * cos) for sign in (1, -1))  # type: ignore
+
+
+def _with_parton(s: Any, mass: Any, hands: tuple[Any, Any], alpha_s: Any, value: Any) -> Any:
+    squared = 4 * np.pi * alpha_s * (hands[0] ** 2 + hands[1] ** 2) * value
+    return squared * (s - mass**2) / (32 * np.pi * s**2)

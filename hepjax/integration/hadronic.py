@@ -161,26 +161,39 @@ def passes(process: Process, at: layouts.Points) -> jax.Array:
     return kept & (at.log_jacobian > -jnp.inf)
 
 
-def luminosities(
-    term: Term, densities: pdf.PDF, at: layouts.Points, square: jax.Array
-) -> jax.Array:
-    """Give products of parton densities, added up over the flavours of each way [point, way].
+class Case(NamedTuple):
+    """One choice of flavours: number of the term, its way, and PDG codes of all particles."""
 
-    square: [point] squared scale of factorisation, GeV^2.
-    """
-    flux = [pdf.xf(densities, x, square) / x[:, None] for x in (at.first, at.second)]
-    found = []
-    for way in term.ways:
-        columns = np.array([[pdf.column(pid) for pid in case[:2]] for case in way.flavours])
-        found.append((flux[0][:, columns[:, 0]] * flux[1][:, columns[:, 1]]).sum(-1))
-    return jnp.stack(found, -1)
+    term: int
+    way: flavours.Way
+    pids: tuple[int, ...]
 
 
-def squared(process: Process, term: Term, momenta: jax.Array) -> jax.Array:
-    """Give |M|^2 of each way [point, way], with the alpha_s of the parameters."""
-    orders = np.array([way.order for way in term.ways])
-    found = tree.squared(term.plan, momenta[:, orders], process.parameters)
-    return found
+def cases(process: Process) -> list[Case]:
+    """List all choices of flavours, those of one way after the other."""
+    ways = [(k, way) for k, term in enumerate(process.terms) for way in term.ways]
+    return [Case(k, way, pids) for k, way in ways for pids in way.flavours]
+
+
+def parts(process: Process, densities: pdf.PDF, at: layouts.Points) -> jax.Array:
+    """Give parton densities times |M|^2 of each of the `cases` [point, case]."""
+    renormalisation, factorisation = process.scale(at.momenta)
+    ratio = process.coupling(renormalisation) / process.parameters.alpha_s
+    elements = []
+    for term in process.terms:
+        power = len(term.plan.fields) - 2 - term.plan.qed
+        orders = np.array([way.order for way in term.ways])
+        found = tree.squared(term.plan, at.momenta[:, orders], process.parameters)
+        elements.append(ratio[:, None] ** power * found)
+    each = cases(process)
+    of_way = np.repeat(
+        np.arange(sum(len(term.ways) for term in process.terms)),
+        [len(way.flavours) for term in process.terms for way in term.ways],
+    )
+    columns = np.array([[pdf.column(pid) for pid in case.pids[:2]] for case in each])
+    flux = [pdf.xf(densities, x, factorisation) / x[:, None] for x in (at.first, at.second)]
+    luminosity = flux[0][:, columns[:, 0]] * flux[1][:, columns[:, 1]]
+    return luminosity * jnp.concatenate(elements, 1)[:, of_way]
 
 
 def integrand(process: Process, densities: pdf.PDF) -> integrator.Integrand:
@@ -191,7 +204,7 @@ def integrand(process: Process, densities: pdf.PDF) -> integrator.Integrand:
     def function(u: jax.Array, channel: jax.Array) -> integrator.Values:
         at = points(process, u, channel)
         kept = passes(process, at)
-        value = jnp.where(kept, cross_section(process, densities, at), 0.0)
+        value = jnp.where(kept, parts(process, densities, at).sum(-1), 0.0)
         energy = 2 * at.momenta[:, 0, 0]
         value *= jnp.exp(jnp.where(kept, at.log_jacobian, 0.0) + measure - 2 * jnp.log(energy))
         if n_channels == 1:
@@ -203,16 +216,3 @@ def integrand(process: Process, densities: pdf.PDF) -> integrator.Integrand:
         return integrator.Values(value, features, log_prior)
 
     return integrator.Integrand(function, 3 * n - 2, n_channels, 3 * n - 2 if n_channels > 1 else 0)
-
-
-def cross_section(process: Process, densities: pdf.PDF, at: layouts.Points) -> jax.Array:
-    """Give parton densities times |M|^2 [point], added up over all terms."""
-    renormalisation, factorisation = process.scale(at.momenta)
-    ratio = process.coupling(renormalisation) / process.parameters.alpha_s
-    total = jnp.zeros(len(at.first))
-    for term in process.terms:
-        power = len(term.plan.fields) - 2 - term.plan.qed
-        luminosity = luminosities(term, densities, at, factorisation)
-        of_term = squared(process, term, at.momenta)
-        total += ratio**power * (luminosity * of_term).sum(-1)
-    return total

@@ -59,7 +59,8 @@ class Pair(NamedTuple):
 
     partonic: (s, cos) -> d sigma / d cos [..., flavour pair], GeV^-2; partons: PDG codes of each
     flavour pair; limits: of s, GeV^2; channels: maps of s; scale2: s -> squared scale of the
-    densities; max_cos: s -> largest |cos|; energy: of the collision, GeV.
+    densities; max_cos: s -> largest |cos|; energy: of the collision, GeV; outgoing: PDG codes, of
+    one mass, GeV; alpha_s, of which the cross-section has a power.
     """
 
     partonic: Callable[[Any, Any], Any]
@@ -69,6 +70,10 @@ class Pair(NamedTuple):
     scale2: Callable[[Any], Any]
     max_cos: Callable[[Any], Any]
     energy: float
+    outgoing: tuple[int, int]
+    mass: float = 0.0
+    alpha_s: float = 0.118
+    power: int = 0
 
 
 class Kinematics(NamedTuple):
@@ -135,7 +140,8 @@ def drell_yan(
     partons = tuple((sign * q, -sign * q) for q in QUARKS for sign in (1, -1))
     channels = [resonance(one.mass, one.width) if one.width else power(2.0) for one in vectors]
     limits = masses[0] ** 2, min(masses[1], energy) ** 2
-    return Pair(partonic, partons, limits, channels, lambda s: s, jnp.ones_like, energy)
+    given = partonic, partons, limits, channels, lambda s: s, jnp.ones_like, energy
+    return Pair(*given, (lepton, -lepton))
 
 
 def top_pair(
@@ -150,7 +156,8 @@ def top_pair(
 
     partons = ((21, 21), *((sign * q, -sign * q) for q in QUARKS for sign in (1, -1)))
     limits = (2 * mass) ** 2 * (1 + 1e-12), energy**2 * (1 - 1e-12)
-    return Pair(partonic, partons, limits, [power(2.0)], fixed(scale), jnp.ones_like, energy)
+    given = partonic, partons, limits, [power(2.0)], fixed(scale), jnp.ones_like, energy
+    return Pair(*given, (6, -6), mass, alpha_s, 2)
 
 
 def gluons(
@@ -165,4 +172,5 @@ def gluons(
         return jnp.sqrt(jnp.maximum(1 - 4 * min_pt**2 / s, 0))
 
     limits = (2 * min_pt) ** 2, energy**2 * (1 - 1e-12)
-    return Pair(partonic, ((21, 21),), limits, [power(2.0)], fixed(scale), max_cos, energy)
+    given = partonic, ((21, 21),), limits, [power(2.0)], fixed(scale), max_cos, energy
+    return Pair(*given, (21, 21), 0.0, alpha_s, 2)

@@ -70,3 +70,23 @@ def test_a_width_that_grows_with_s():
     at_peak = closed_forms.fermion_pair(91.1876**2, 0.0, 1, 13, [z], 1 / 128)
     beside = closed_forms.fermion_pair((91.1876 + 1.25) ** 2, 0.0, 1, 13, [z], 1 / 128)
     assert jnp.asarray(beside / at_peak) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("process", "form"),
+    [
+        ("u u~ > z g", closed_forms.vector_and_gluon),
+        ("u g > z u", closed_forms.vector_and_quark),
+        ("u d~ > w+ g", closed_forms.vector_and_gluon),
+        ("u g > w+ d", closed_forms.vector_and_quark),
+    ],
+)
+def test_vector_and_parton_as_by_wavefunctions(process, form, two_to):
+    known = standard_model.couplings(MODEL)
+    if "w+" in process:
+        mass, hands = float(known.mass_w), (known.g / 2**0.5, 0.0)
+    else:
+        right = -2 / 3 * known.sin**2
+        mass, hands = MODEL.mass_z, tuple(known.g / known.cos * x for x in (0.5 + right, right))
+    s, cos, expected = built(process, two_to, (mass, 0.0), 400.0)
+    np.testing.assert_allclose(form(s, cos, mass, hands, ALPHA_S), expected, rtol=1e-10)
