@@ -91,6 +91,8 @@ def distribution(
             below.stairs(ratio + size, edges, baseline=ratio - size, fill=True, alpha=0.3, **shape)
         per = f" / {unit}" if unit else ""
         ax.set(ylabel=f"Cross-section [pb{per}]", yscale="log" if log else "linear")
+        if edges[-1] - edges[-2] > 2 * (edges[1] - edges[0]):
+            ax.set(xscale="log")
         below.set(xlabel=f"{label} [{unit}]" if unit else label, ylabel="Ratio", ylim=(0.8, 1.2))
         plot.sample(ax, title)
         ax.legend()
@@ -116,8 +118,8 @@ def channel_shares(
     with plot.figure(path) as ax:
         for style, (which, weights) in zip(("-", ":"), alpha.items()):
             for j, k in enumerate(shown):
-                color, label = plot.look(j)["color"], f"{names[k]}, {which}"
-                ax.plot(at, weights[:, k], style, color=color, label=label)
+                color, name = plot.look(j)["color"], f"{names[k]}, {which}"
+                ax.plot(at, weights[:, k], style, color=color, label=name)
         ax.set(xlabel=label, ylabel="Channel weight", ylim=(0, 1.35))
         plot.sample(ax, title)
         ax.legend(ncols=2)

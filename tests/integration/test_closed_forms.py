@@ -88,5 +88,5 @@ def test_vector_and_parton_as_by_wavefunctions(process, form, two_to):
     else:
         right = -2 / 3 * known.sin**2
         mass, hands = MODEL.mass_z, tuple(known.g / known.cos * x for x in (0.5 + right, right))
-    s, cos, expected = built(process, two_to, (mass, 0.0), 400.0)
+    expected, s, cos = built(process, two_to, (mass, 0.0), 400.0)
     np.testing.assert_allclose(form(s, cos, mass, hands, ALPHA_S), expected, rtol=1e-10)
