@@ -26,6 +26,7 @@ from hepjax.integration.amplitudes.recursion import Current, Plan, Step
 BASE = 3
 """Helicities of legs are the digits of a number in this base."""
 
+COMPONENTS = {"vector": 4, "ket": 4, "bra": 4, "scalar": 1, "tensor": 6, "auxiliary": 1}
 PROPAGATING = ("vector", "ket", "bra", "scalar")
 
 Slot = tuple[int, int]
