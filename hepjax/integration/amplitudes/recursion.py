@@ -308,7 +308,7 @@ def _grow(flows: Flows, fields: tuple[int, ...], whole: int) -> list[Step]:
                     if made not in flows:
                         by_legs.setdefault(legs, []).append(made)
                     flows.setdefault(made, {}).update(found)
-                    sign = _sign(part, other, fields) if is_fermion(second.field) else 1
+                    sign = _sign(part, other, fields)
                     steps.append(Step(first, second, made, vertex, sign))
             part = (part - 1) & legs
     return steps

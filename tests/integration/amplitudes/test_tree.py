@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration.amplitudes import standard_model, tree, wavefunctions
+from hepjax.integration.amplitudes import recursion, standard_model, tree, wavefunctions
 from hepjax.integration.amplitudes.standard_model import Parameters
 
 G2 = 4 * np.pi * Parameters().alpha_s
@@ -149,6 +149,21 @@ def test_the_order_of_legs_does_not_matter(two_to):
         np.testing.assert_allclose(squared(text, p[:, legs]), expected, rtol=1e-9)
     turned = squared("u~ u > t t~ g", p[:, [1, 0, 2, 3, 4]])
     np.testing.assert_allclose(turned, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["u d > u d g", "u u > u u g", "e- mu- > e- mu- h"])
+def test_any_leg_may_be_the_last(text, two_to):
+    """Whether pairs of fermions meet in bosons or stay in their lines: signs are the same."""
+    process = standard_model.parse(text)
+    m = 125.0 if text.endswith("h") else 0.0
+    p = two_to((0, 0), (0, 0, m), 700.0, n=3)
+    found = []
+    for last in (0, 3, 4):
+        plan = recursion.plan(process, None, last)
+        assert plan.last == last
+        found.append(jax.jit(lambda p, plan=plan: tree.squared(plan, p))(p))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-9)
 
 
 def test_charge_conjugation_and_parity_of_qcd(two_to):
