@@ -80,9 +80,9 @@ def flow_squares(
 ) -> jax.Array:
     """Give |M|^2 of each flow of colour alone, summed over helicities [..., flow].
 
-    The flows are `plan.flows`, pairs (leg of a colour, leg of the anticolour that it goes to),
-    counted from 1; at the leading power of the number of colours an event has one of them with a
-    probability in proportion. Arguments as of `squared`.
+    The flows are `plan.flows`, or as events have them `colour_tags`; at the leading power of the
+    number of colours an event has one of them with a probability in proportion. Sums are neither
+    averaged nor are colours counted. Arguments as of `squared`.
     """
     ends = tables.tables(plan, helicity is None).ends
 
@@ -119,6 +119,19 @@ def helicity_table(plan: Plan) -> np.ndarray:
     states = [tables.helicities(field) for field in plan.fields]
     found = tables.tables(plan).helicities
     return np.array([[of[k] for of, k in zip(states, row)] for row in found])
+
+
+def colour_tags(plan: Plan) -> np.ndarray:
+    """Number the lines of colour of each flow from 501, as an event file has them: colour and
+    anticolour of legs as they fly, 0 for none [flow, leg, 2].
+    """
+    n_in = len(plan.process.incoming)
+    found = np.zeros((len(plan.flows), len(plan.fields), 2), int)
+    for tags, flow in zip(found, plan.flows):
+        for tag, (end, start) in enumerate(flow, 501):  # a colour comes in at the start
+            tags[start - 1, int(start > n_in)] = tag
+            tags[end - 1, int(end <= n_in)] = tag
+    return found
 
 
 def average(process: Process) -> float:

@@ -232,3 +232,57 @@ def test_bad_input():
         tree.squared(plan, np.zeros((3, 5, 4)))
     with jax.enable_x64(False), pytest.raises(ValueError, match="expected float64"):
         tree.squared(plan, np.zeros((3, 4, 4)))
+
+
+def test_flows_of_colour(two_to):
+    """Of e+ e- > q q~ g there is one, and its square is all; of u u~ > t t~ the one that has no
+    octet is 1 / 9 of the other.
+    """
+    p = two_to((0, 0), (0, 0, 0), 200.0, n=2)
+    plan = tree.build("e+ e- > u u~ g")
+    found = jax.jit(lambda p: tree.flow_squares(plan, p))(p)
+    assert found.shape == (2, 1)
+    whole = jax.jit(lambda p: tree.squared(plan, p))(p) * tree.average(plan.process)
+    # N C_F = 4 colours with generators of trace 1/2
+    np.testing.assert_allclose(found[:, 0] * 4, whole, rtol=1e-10)
+    plan = tree.build("u u~ > t t~")
+    p = two_to((0, 0), (173.0, 173.0), 600.0, n=2)
+    found = jax.jit(lambda p: tree.flow_squares(plan, p))(p)
+    # in the leading one the colour of the quark goes to the top
+    (leading,) = np.flatnonzero(tree.colour_tags(plan)[:, 0, 0] == tree.colour_tags(plan)[:, 2, 0])
+    np.testing.assert_allclose(found[:, 1 - leading] / found[:, leading], 1 / 9, rtol=1e-12)
+
+
+@pytest.mark.parametrize("text", ["g g > t t~ g", "u d > u d g", "u~ g > u~ e- e+", "g g > g g"])
+def test_tags_of_colour(text):
+    """Each colour comes in and goes out, and each particle has what it must."""
+    plan = tree.build(text)
+    tags = tree.colour_tags(plan)
+    legs = [*plan.process.incoming, *plan.process.outgoing]
+    n_in = len(plan.process.incoming)
+    for flow in tags:
+        for pid, (colour, anticolour) in zip(legs, flow):
+            is_quark = abs(pid) < 10
+            assert (colour > 0) == (pid == 21 or (is_quark and pid > 0))
+            assert (anticolour > 0) == (pid == 21 or (is_quark and pid < 0))
+        starts = [*flow[:n_in, 0], *flow[n_in:, 1]]
+        ends = [*flow[:n_in, 1], *flow[n_in:, 0]]
+        assert sorted(starts) == sorted(ends)
+        assert (flow[:, 0] != flow[:, 1])[np.array(legs) == 21].all()
+    assert len({tuple(flow.ravel()) for flow in tags}) == len(plan.flows)
+
+
+def test_points_some_at_a_time(two_to):
+    p = two_to((0, 0), (0, 0), 100.0, n=7)
+    plan = tree.build("u u~ > d d~")
+    whole = jax.jit(lambda p: tree.squared(plan, p))(p)
+    table = tree.helicity_table(plan)
+    for size in (1, 3, 7, 100):
+        some = jax.jit(lambda p, size=size: tree.squared(plan, p, chunk=size))(p)
+        np.testing.assert_allclose(some, whole, rtol=1e-13)
+    one = jax.jit(lambda p, h: tree.squared(plan, p, helicity=h, chunk=3))(p, table[0])
+    again = jax.jit(lambda p, h: tree.squared(plan, p, helicity=h))(p, table[0])
+    np.testing.assert_allclose(one, again, rtol=1e-13)
+    assert tree.squared(plan, p[:0]).shape == (0,)
+    with pytest.raises(ValueError, match=r"helicity: \(3,\), expected \[..., 4\]"):
+        tree.squared(plan, p, helicity=np.ones(3))
