@@ -35,12 +35,14 @@ MANY = 4096
 def build(process: str | Process, qed: int | None = None) -> Plan:
     """Plan a process, such as "g g > t t~ g".
 
-    qed: number of electroweak couplings, None: the least. Raises ValueError for what is no
-    process of the Standard Model.
+    qed: number of electroweak couplings, None: the least. The leg that meets the current of all
+    others is the one that leaves the least to do. Raises ValueError for what is no process of the
+    Standard Model.
     """
     if isinstance(process, str):
         process = standard_model.parse(process)
-    return recursion.plan(process, qed)
+    legs = {pid: leg for leg, pid in enumerate((*process.incoming, *process.outgoing))}
+    return min((recursion.plan(process, qed, leg) for leg in legs.values()), key=tables.work)
 
 
 def squared(

@@ -1,17 +1,18 @@
 """Tables: what is multiplied with what, that all is there once, and what may be left out."""
 
-import itertools
-
 import numpy as np
 import pytest
 
-from hepjax.integration.amplitudes import recursion, standard_model, tables
+from hepjax.integration.amplitudes import recursion, standard_model, tables, tree
 
 TEXTS = ["u u~ > d d~", "g g > t t~ g", "e- e+ > w- w+ h", "z h > z h h", "g g > g g g"]
 
 
-def plan(text, **options):
-    return recursion.plan(standard_model.parse(text), **options)
+def plan(text, last=None):
+    """With a leg that is last, or the one of the least work."""
+    if last is None:
+        return tree.build(text)
+    return recursion.plan(standard_model.parse(text), last=last)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +140,11 @@ def test_kinds_and_helicities():
 
 def test_the_least_work_is_at_a_quark():
     """A quark that meets all gluons needs no gluon that is made of quarks."""
-    of = plan("g g > t t~ g g")
-    assert recursion.is_fermion(of.fields[of.last])
-    work = {leg: recursion._work(plan("g g > t t~ g", last=leg)) for leg in range(5)}
-    assert work[plan("g g > t t~ g").last] == min(work.values())
-    for a, b in itertools.pairwise((0, 1, 4)):
-        assert work[a] == work[b]
+    work = [tables.work(plan("g g > t t~ g g", last=leg)) for leg in range(6)]
+    assert work[0] == work[1] == work[4] == work[5] > 1.5 * work[2]
+    assert work[2] == work[3]
+    for text in ("g g > t t~ g g", "u u~ > t t~ g"):
+        built = tree.build(text)
+        assert recursion.is_fermion(built.fields[built.last])
+        every = [tables.work(plan(text, last=leg)) for leg in range(len(built.fields))]
+        assert tables.work(built) == min(every)
