@@ -60,7 +60,7 @@ def squared(
     that are at once in memory, None: as many as fit a CPU's caches, or thousands elsewhere.
     Parameters are numbers; for a strong coupling of each point multiply by its ratio to
     parameters.alpha_s to the power legs - 2 - `plan.qed`. Raises ValueError for another number of
-    legs, and without float64.
+    legs, parameters that are no numbers, and without float64.
     """
     ends = tables.tables(plan, helicity is None).ends
     weights = ends.T @ colour.matrix(plan.flows, plan.gluons) @ ends / average(plan.process)
@@ -159,6 +159,9 @@ def _by_points(
     [...], some at a time.
     """
     p, signs, shape = _flattened(plan, momenta, helicity)
+    for name, x in parameters._asdict().items():
+        if jnp.ndim(x):
+            raise ValueError(f"parameters: {name} is {jnp.shape(x)}, expected a number")
     n = len(p)
     size = min(n, chunk or CHUNK.get(jax.default_backend(), MANY))
 
