@@ -239,13 +239,11 @@ def plan(process: Process, qed: int | None = None, last: int | None = None) -> P
     """Find all steps of a process.
 
     qed: number of electroweak couplings of the amplitude, None: the least there is; last: the leg
-    that meets the current of all others, None: that of the least work. Raises ValueError for a
-    process that no vertices make, or not of that order.
+    that meets the current of all others, None: the last one. Raises ValueError for a process that
+    no vertices make, or not of that order.
     """
     fields = (*process.incoming, *(conjugate(pid) for pid in process.outgoing))
-    if last is None:
-        each = {field: leg for leg, field in enumerate(fields)}.values()
-        return min((plan(process, qed, leg) for leg in each), key=_work)
+    last = len(fields) - 1 if last is None else last
     flows: Flows = {}
     for leg, field in enumerate(fields):
         if leg != last:
@@ -273,11 +271,6 @@ def plan(process: Process, qed: int | None = None, last: int | None = None) -> P
     ends = _gathered(((flow, k, weight) for k, flow in enumerate(complete)), kept)
     chosen = (step._replace(terms=_terms(step, flows)) for step in _needed(steps, close))
     return Plan(process, fields, tuple(chosen), close, last, kept, ends, gluons, order)
-
-
-def _work(of: Plan) -> int:
-    """Estimate the work of a plan: products of currents, of two helicities a leg."""
-    return sum(sum(map(len, step.terms)) << step.made.legs.bit_count() for step in of.steps)
 
 
 def _grow(flows: Flows, fields: tuple[int, ...], whole: int) -> list[Step]:
@@ -308,7 +301,7 @@ def _grow(flows: Flows, fields: tuple[int, ...], whole: int) -> list[Step]:
                     if made not in flows:
                         by_legs.setdefault(legs, []).append(made)
                     flows.setdefault(made, {}).update(found)
-                    sign = _sign(part, other, fields) if is_fermion(second.field) else 1
+                    sign = _sign(part, other, fields)
                     steps.append(Step(first, second, made, vertex, sign))
             part = (part - 1) & legs
     return steps

@@ -12,6 +12,7 @@ Process(incoming=(21, 21), outgoing=(6, -6, 21))
 80.419
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +131,49 @@ class Process(NamedTuple):
 
     incoming: tuple[int, ...]
     outgoing: tuple[int, ...]
+
+
+def factors(parameters: Parameters) -> dict[str, Any]:
+    """Give the factors of vertices by name; pairs are of left and right hands."""
+    c = couplings(parameters)
+    ratio = parameters.mass_higgs**2 / c.vev
+    found: dict[str, Any] = {
+        "one": 1.0,
+        "i": 1j,
+        "sin": c.sin,
+        "cos": c.cos,
+        "strong": 1j * c.g_s,
+        "three strong": -1j * c.g_s,
+        "strong strong": 1j * c.g_s**2,
+        "weak": -1j * c.g,
+        "weak weak": 1j * c.g**2,
+        "w": (1j * c.g / 2**0.5, 0.0),
+        "hw": 1j * c.g * c.mass_w,
+        "hz": 1j * c.g * parameters.mass_z / c.cos,
+        "hhw": c.g**2 / 2,
+        "hhz": c.g**2 / 2 / c.cos**2,
+        "hhh": -3j * ratio,
+        "hhhh": -1j * ratio / c.vev,
+    }
+    for pid, one in PARTICLES.items():
+        if one.kind == "fermion":
+            mass = value(parameters, one.mass)
+            right = -one.charge * c.sin**2
+            found[f"photon {pid}"] = 1j * c.e * one.charge
+            found[f"z {pid}"] = tuple(1j * c.g / c.cos * x for x in (one.isospin + right, right))
+            found[f"yukawa {pid}"] = -1j * mass / c.vev
+    return found
+
+
+def factor(coupling: str, known: dict[str, Any]) -> Any:
+    """Give the factor of a vertex of `recursion`; names that are not one factor are products."""
+    if coupling in known:
+        return known[coupling]
+    for start in ("weak weak", "weak", "one", "i"):
+        if coupling.startswith(start + " "):
+            rest = (known[name] for name in coupling.removeprefix(start).split())
+            return known[start] * math.prod(rest)
+    raise KeyError(coupling)
 
 
 def _names() -> dict[str, int]:

@@ -7,7 +7,7 @@ its handedness, are left out. Slots of one kind of components stand in one array
 point], those of fewer legs first. A `Group` says how slots of a number of legs are made by one kind
 of vertex: sums, term by term, of products of two slots. `tree` carries the groups out.
 
->>> found = tables(recursion.plan(standard_model.parse("g g > t t~")))
+>>> found = tables(recursion.plan(standard_model.parse("g g > t t~"), last=2))
 >>> [(group.how, group.first.shape) for level in found.levels for group in level.groups]
 [('three', (1, 4)), ('ket', (1, 8)), ('ket', (2, 16))]
 """
@@ -26,6 +26,7 @@ from hepjax.integration.amplitudes.recursion import Current, Plan, Step
 BASE = 3
 """Helicities of legs are the digits of a number in this base."""
 
+COMPONENTS = {"vector": 4, "ket": 4, "bra": 4, "scalar": 1, "tensor": 6, "auxiliary": 1}
 PROPAGATING = ("vector", "ket", "bra", "scalar")
 
 Slot = tuple[int, int]
@@ -150,6 +151,12 @@ def strands(plan: Plan) -> tuple[list[Strand], np.ndarray, list[int]]:
             if factor:
                 ends[flow, used.index(strand)] += weight * factor
     return found, ends, used
+
+
+def work(plan: Plan) -> int:
+    """Count the products of slots of a plan, as if each leg had two helicities."""
+    found, _, _ = strands(plan)
+    return sum(len(strand.terms) << strand.current.legs.bit_count() for strand in found)
 
 
 def _collected(

@@ -64,3 +64,19 @@ def test_couplings_can_be_differentiated():
 
     slope = jax.grad(mass_w)(91.188)
     assert float(slope) == pytest.approx((mass_w(91.288) - mass_w(91.088)) / 0.2, rel=1e-5)
+
+
+def test_factors_of_vertices():
+    """By name; names that are made of several are products."""
+    known = standard_model.factors(standard_model.DEFAULT)
+    c = standard_model.couplings(standard_model.DEFAULT)
+    assert standard_model.factor("strong", known) == pytest.approx(1j * c.g_s)
+    assert standard_model.factor("photon 11", known) == pytest.approx(-1j * c.e)
+    left, right = standard_model.factor("z 12", known)
+    assert right == 0  # no right-handed neutrino
+    assert left == pytest.approx(0.5j * c.g / c.cos)
+    assert standard_model.factor("w", known)[1] == 0
+    assert standard_model.factor("weak sin cos", known) == pytest.approx(-1j * c.g * c.sin * c.cos)
+    assert standard_model.factor("i hhz", known) == pytest.approx(0.5j * c.g**2 / c.cos**2)
+    with pytest.raises(KeyError, match="nothing"):
+        standard_model.factor("nothing", known)
