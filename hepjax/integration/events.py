@@ -108,7 +108,8 @@ def states(
     parameters: standard_model.Parameters = standard_model.DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw a flow of colour [event] and helicities [event, leg] for momenta [event, leg, 4]:
-    helicities by their parts of |M|^2, then a flow by the squares of its amplitude with these.
+    helicities by their parts of |M|^2, then a flow, of those that are there at the leading power of
+    the number of colours, by the squares of its amplitude with these.
 
     Helicities are those in the rest frame of the incoming particles, which is another thing than in
     the frame of the beams for particles with mass.
@@ -116,6 +117,7 @@ def states(
     p4 = np.asarray(momenta, float)
     momenta = lorentz.boost_to_rest(p4, p4[:, None, :2].sum(2))
     by_helicity, by_flow = (np.asarray(x) for x in _sizes(plan, momenta, parameters))
+    by_flow = by_flow * tree.leading(plan)
     chosen = choose(np.maximum(by_helicity, 0), rng)
     flow = choose(by_flow[np.arange(len(chosen)), chosen], rng)
     return flow, tree.helicity_table(plan)[chosen]

@@ -352,3 +352,22 @@ def test_bad_events_are_named(good, change, message):
     p4, pid, colours = change(*good)
     with pytest.raises(ValueError, match=message):
         events.assembled(p4, pid, 1.0, colours=colours, scale=100.0, alpha_s=0.118)
+
+
+@pytest.mark.parametrize("text", ["g g > t t~ g", "u d > u d g", "u~ g > u~ e- e+", "g g > g g"])
+def test_lines_of_colour(text):
+    """Each colour comes in and goes out, and each particle has what it must."""
+    plan = tree.build(text)
+    tags = events.colour_lines(plan.flows, range(len(plan.flows)), len(plan.fields))
+    legs = [*plan.process.incoming, *plan.process.outgoing]
+    n_in = len(plan.process.incoming)
+    for flow in tags:
+        for pid, (line, other) in zip(legs, flow):
+            is_quark = abs(pid) < 10
+            assert (line > 0) == (pid == 21 or (is_quark and pid > 0))
+            assert (other > 0) == (pid == 21 or (is_quark and pid < 0))
+        starts = [*flow[:n_in, 0], *flow[n_in:, 1]]
+        ends = [*flow[:n_in, 1], *flow[n_in:, 0]]
+        assert sorted(starts) == sorted(ends)
+        assert (flow[:, 0] != flow[:, 1])[np.array(legs) == 21].all()
+    assert len({tuple(flow.ravel()) for flow in tags}) == len(plan.flows)

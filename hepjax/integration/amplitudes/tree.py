@@ -82,9 +82,9 @@ def flow_squares(
 ) -> jax.Array:
     """Give |M|^2 of each flow of colour alone, summed over helicities [..., flow].
 
-    The flows are `plan.flows`, or as events have them `colour_tags`; at the leading power of the
-    number of colours an event has one of them with a probability in proportion. Sums are neither
-    averaged nor are colours counted. Arguments as of `squared`.
+    The flows are `plan.flows`; at the leading power of the number of colours an event has one of
+    those that are `leading` with a probability in proportion. Sums are neither averaged nor are
+    colours counted. Arguments as of `squared`.
     """
     ends = tables.tables(plan, helicity is None).ends
 
@@ -123,17 +123,23 @@ def helicity_table(plan: Plan) -> np.ndarray:
     return np.array([[of[k] for of, k in zip(states, row)] for row in found])
 
 
-def colour_tags(plan: Plan) -> np.ndarray:
-    """Number the lines of colour of each flow from 501, as an event file has them: colour and
-    anticolour of legs as they fly, 0 for none [flow, leg, 2].
+def leading(plan: Plan) -> np.ndarray:
+    """Tell which flows are there at the leading power of the number of colours [flow] bool: an
+    octet of quark and antiquark has a trace taken out, at one over that number.
     """
-    n_in = len(plan.process.incoming)
-    found = np.zeros((len(plan.flows), len(plan.fields), 2), int)
-    for tags, flow in zip(found, plan.flows):
-        for tag, (end, start) in enumerate(flow, 501):  # a colour comes in at the start
-            tags[start - 1, int(start > n_in)] = tag
-            tags[end - 1, int(end <= n_in)] = tag
-    return found
+    power: dict[recursion.Current, list[float]] = {}
+    for step in plan.steps:
+        parts = [power.get(current, [0.0]) for current in (step.first, step.second)]
+        pairs = np.add.outer(*map(np.array, parts)).ravel()
+        found = [
+            min((pairs[k] + (abs(weight) < 0.5) for k, weight in terms), default=np.inf)
+            for terms in step.terms
+        ]
+        known = power.get(step.made, [np.inf] * len(found))
+        power[step.made] = [min(x) for x in zip(found, known)]
+    close = power.get(plan.close, [0.0])
+    of_flow = np.array([min(close[k] for k, _ in terms) for terms in plan.ends])
+    return of_flow == of_flow.min()
 
 
 def average(process: Process) -> float:

@@ -263,27 +263,22 @@ def test_flows_of_colour(two_to):
     p = two_to((0, 0), (173.0, 173.0), 600.0, n=2)
     found = jax.jit(lambda p: tree.flow_squares(plan, p))(p)
     # in the leading one the colour of the quark goes to the top
-    (leading,) = np.flatnonzero(tree.colour_tags(plan)[:, 0, 0] == tree.colour_tags(plan)[:, 2, 0])
+    (leading,) = np.flatnonzero(tree.leading(plan))
     np.testing.assert_allclose(found[:, 1 - leading] / found[:, leading], 1 / 9, rtol=1e-12)
 
 
-@pytest.mark.parametrize("text", ["g g > t t~ g", "u d > u d g", "u~ g > u~ e- e+", "g g > g g"])
-def test_tags_of_colour(text):
-    """Each colour comes in and goes out, and each particle has what it must."""
-    plan = tree.build(text)
-    tags = tree.colour_tags(plan)
-    legs = [*plan.process.incoming, *plan.process.outgoing]
-    n_in = len(plan.process.incoming)
-    for flow in tags:
-        for pid, (colour, anticolour) in zip(legs, flow):
-            is_quark = abs(pid) < 10
-            assert (colour > 0) == (pid == 21 or (is_quark and pid > 0))
-            assert (anticolour > 0) == (pid == 21 or (is_quark and pid < 0))
-        starts = [*flow[:n_in, 0], *flow[n_in:, 1]]
-        ends = [*flow[:n_in, 1], *flow[n_in:, 0]]
-        assert sorted(starts) == sorted(ends)
-        assert (flow[:, 0] != flow[:, 1])[np.array(legs) == 21].all()
-    assert len({tuple(flow.ravel()) for flow in tags}) == len(plan.flows)
+@pytest.mark.parametrize(
+    ("process", "n"),
+    [("g g > t t~ g", 6), ("u u~ > t t~", 1), ("u u~ > u u~", 2), ("g u > t t~ u", 2)],
+)
+def test_flows_at_the_leading_power(process, n):
+    """Quarks of one flavour have two ways, by exchange and by annihilation; of two, one."""
+    assert tree.leading(tree.build(process)).sum() == n
+
+
+def test_flows_of_a_weak_boson_are_not_suppressed():
+    plan = tree.build("u u~ > d d~", qed=2)
+    assert plan.flows[np.argmax(tree.leading(plan))] == ((2, 1), (3, 4))
 
 
 def test_points_some_at_a_time(two_to):
