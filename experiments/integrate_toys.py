@@ -8,7 +8,8 @@ Expected: every pull within three; VEGAS+ the smallest error of the integral in 
 
 The relative standard deviation is the error of the integral times the root of the number of points,
 over the integral: what one point is worth. VEGAS+ owes its own to cells and not to weights that are
-even, so its weights are no better for unweighting than those of VEGAS.
+even, so its weights are no better for unweighting than those of VEGAS. With --seeds 100, as many
+short trainings tell whether integrals scatter as much as their errors say.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ import numpy as np
 
 from hepjax import checkpoint, runs, train
 from hepjax.flows import coupling
-from hepjax.integration import integrator, losses, report, sampling, toys, unweighting, vegas
+from hepjax.integration import (
+    integrator,
+    losses,
+    report,
+    sampling,
+    toys,
+    trials,
+    unweighting,
+    vegas,
+)
 
 
 class Case(NamedTuple):
@@ -52,6 +62,7 @@ class Config:
     n_bins: int = 10  # of the splines
     behind_grid: bool = False  # let the flow stand behind the grid of VEGAS
     n_sample: int = 200_000  # points that the integral is measured with
+    seeds: int = 0  # short trainings more, whose pulls are looked at
     seed: int = 0
     resume: bool = False  # go on from the latest checkpoint
 
@@ -113,7 +124,8 @@ def main(config: Config) -> dict[str, Any]:
         flow=coupling.Settings(config.n_bins),
     )
     key, last = jax.random.split(jax.random.key(config.seed))
-    start = integrator.init(integrand, settings, key, grid[None] if config.behind_grid else None)
+    front = vegas.graded(grid[None]) if config.behind_grid else None
+    start = integrator.init(integrand, settings, key, front)
     often = {"steps_per_call": 10, "log_every": 50, "save_every": max(config.n_steps // 2, 1)}
     step = integrator.train_step(integrand, settings)
     with checkpoint.open(run.path / "checkpoints") as kept:
@@ -123,6 +135,12 @@ def main(config: Config) -> dict[str, Any]:
     sample = sampling.sample(integrand, settings, state, last, config.n_sample)
     found, weights["flow"] = sampling.estimate(sample), sample.weight
     results["flow"] = row(found.value, found.error, found.rsd, sample.weight, case.exact)
+    if config.seeds:
+        short = settings._replace(n_points=256, n_steps=min(config.n_steps, 50))
+        keys = jax.random.split(jax.random.fold_in(last, 1), config.seeds)
+        pull = trials.pulls(trials.estimates(integrand, short, keys, 8192, front), case.exact)
+        results["pulls"] = {"mean": pull.mean(), "width": pull.std(ddof=1), "n": len(pull)}
+        trials.draw(run.path / "plots" / "pulls", pull, title=config.case)
     report.spread(run.path / "plots" / "weights", weights, title=config.case)
     return runs.finish(run, results)
 

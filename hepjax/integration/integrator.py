@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hepjax import train
+from hepjax import parallel, train
 from hepjax.flows import coupling
 from hepjax.integration import channels, losses, vegas
 
@@ -236,19 +236,30 @@ def evaluated(
 
 
 def lay(
-    integrand: Integrand, settings: Settings, state: train.TrainState, key: jax.Array, n: int
+    integrand: Integrand,
+    settings: Settings,
+    state: train.TrainState,
+    key: jax.Array,
+    n: int,
+    layout: parallel.Layout | None = None,
 ) -> tuple[channels.Tiles, tuple]:
-    """Draw n points in tiles: which, and what `place` gives of them."""
+    """Draw n points in tiles: which, and what `place` gives of them. The same points on any layout
+    of devices (None: one), each of which has some tiles, or some of the points of a single one.
+    """
     params, extra = jax.lax.stop_gradient((state.params, state.extra))
     size = tile_size(integrand, settings, n)
     count = channels.allocate(n, shares(extra, settings.even))
     laid = channels.tiles(count, channels.n_tiles(n, integrand.n_channels, size), size)
     z = jax.random.uniform(key, (*laid.real.shape, integrand.dim), jnp.float32)
+    if layout is not None:
+        z = parallel.spread(layout, z, axis=int(len(z) == 1))
     return laid, place(params, extra, laid.channel, z)
 
 
-def train_step(integrand: Integrand, settings: Settings) -> train.Step:
-    """Build step(state, None) -> (state, StepSums) for `train.fit`.
+def train_step(
+    integrand: Integrand, settings: Settings, layout: parallel.Layout | None = None
+) -> train.Step:
+    """Build step(state, None) -> (state, StepSums) for `train.fit`, which gets the same layout.
 
     Values that are no finite numbers count as 0, and are counted.
     """
@@ -256,7 +267,9 @@ def train_step(integrand: Integrand, settings: Settings) -> train.Step:
 
     def step(state: train.TrainState, _: Any) -> tuple[train.TrainState, StepSums]:
         key = jax.random.fold_in(state.key, state.step)
-        laid, (y, log_flow, x, log_grid) = lay(integrand, settings, state, key, settings.n_points)
+        laid, (y, log_flow, x, log_grid) = lay(
+            integrand, settings, state, key, settings.n_points, layout
+        )
         channel = jnp.repeat(laid.channel, laid.real.shape[1])
         extra, log_drawn = state.extra, log_flow + log_grid
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import train
+from hepjax import parallel, train
 from hepjax.integration import channels, integrator, losses, vegas
 
 
@@ -44,13 +44,14 @@ def drop(state: train.TrainState, threshold: float) -> train.TrainState:
 
 
 @functools.partial(jax.jit, static_argnames=("integrand", "settings", "n"))
-def _moments(
+def moments(
     integrand: integrator.Integrand,
     settings: integrator.Settings,
     state: train.TrainState,
     key: jax.Array,
     n: int,
 ) -> losses.Sums:
+    """Draw n points and add up their weights by channel, where they are finite, on the device."""
     found = draw(integrand, settings, state, key, n)
     value = found.weight * jnp.exp(found.log_density)
     row, density = found.channel[:, None], found.log_density[:, None]
@@ -70,7 +71,7 @@ def observe(
     """Look at n points, as many of each channel, and let the history be theirs: by it later points
     are shared among channels. Nothing is trained.
     """
-    history = _moments(integrand, settings._replace(even=1.0), state, key, n)
+    history = moments(integrand, settings._replace(even=1.0), state, key, n)
     return state._replace(extra=state.extra._replace(history=history))
 
 
@@ -80,9 +81,10 @@ def draw(
     state: train.TrainState,
     key: jax.Array,
     n: int,
+    layout: parallel.Layout | None = None,
 ) -> Sampled:
     """Draw n weighted points, some places of which may be empty, of all channels."""
-    laid, (_, log_flow, x, log_grid) = integrator.lay(integrand, settings, state, key, n)
+    laid, (_, log_flow, x, log_grid) = integrator.lay(integrand, settings, state, key, n, layout)
     channel = jnp.repeat(laid.channel, laid.real.shape[1])
     flat, real = x.reshape(-1, integrand.dim), laid.real.reshape(-1)
     value, good = integrator.evaluated(integrand, state.params.weights, state.extra, flat, channel)
@@ -91,7 +93,7 @@ def draw(
     return Sampled(flat, channel, weight, log_density, real)
 
 
-_drawn = jax.jit(draw, static_argnames=("integrand", "settings", "n"))
+_drawn = jax.jit(draw, static_argnames=("integrand", "settings", "n", "layout"))
 
 
 def sample(
@@ -102,14 +104,18 @@ def sample(
     n: int,
     *,
     chunk: int = 8192,
+    layout: parallel.Layout | None = None,
 ) -> Sampled:
     """Draw at least n weighted points in chunks, and bring the real ones to the host.
 
+    layout: devices that share a chunk (None: one), which draw the same points as one would.
     Raises ValueError where weights are no finite numbers, and says how many.
     """
     parts = []
+    if layout is not None:
+        state = parallel.place_state(layout, state)
     for k in range(-(-n // chunk)):
-        drawn = _drawn(integrand, settings, state, jax.random.fold_in(key, k), chunk)
+        drawn = _drawn(integrand, settings, state, jax.random.fold_in(key, k), chunk, layout)
         one = jax.device_get(drawn)
         parts.append(Sampled(*(x[one.real] for x in one)))
     found = Sampled(*(np.concatenate(x) for x in zip(*parts)))

@@ -189,6 +189,31 @@ def refine(edges: jax.Array, x: jax.Array, weight: jax.Array, damping: float) ->
     return jax.vmap(one, (0, 1))(edges, index)
 
 
+def graded(edges: jax.Array, growth: float = 1.0) -> jax.Array:
+    """Make a grid [..., bin + 1] fit for a flow behind it: no bin is wider than another and
+    `growth` times the distance to it, as many bins.
+
+    A bare grid has one wide bin beside a narrow peak, whose tail in it no point will find.
+    """
+    edges = jnp.asarray(edges)
+    if edges.ndim > 1:
+        return jax.vmap(lambda one: graded(one, growth))(edges)
+    width = jnp.diff(edges)
+    size = jnp.minimum(jnp.append(width, width[-1]), jnp.append(width[0], width))
+    apart = growth * jnp.abs(edges[:, None] - edges)
+    size = (size + apart).min(1)  # at the edges
+    near = jnp.append(0, jnp.geomspace(1e-9, 0.5, 128))
+    inner = jnp.concatenate([near, 1 - near[-2:0:-1]]) * width[:, None]  # from the left edge
+    most = jnp.minimum(size[:-1, None], size[1:, None] + growth * (width[:, None] - 2 * inner))
+    most = jnp.minimum(most + growth * inner, width[:, None])
+    at = jnp.append((edges[:-1, None] + inner).reshape(-1), edges[-1])
+    one_over = jnp.append((1 / most).reshape(-1), 1 / size[-1])
+    pieces = jnp.diff(at) * (one_over[1:] + one_over[:-1]) / 2
+    until = jnp.append(0, jnp.cumsum(pieces))
+    found = jnp.interp(jnp.linspace(0, 1, len(edges)) * until[-1], until, at)
+    return found.at[0].set(edges[0]).at[-1].set(edges[-1])
+
+
 def step(
     integrand: Integrand, state: State, key: jax.Array, settings: Settings
 ) -> tuple[State, Drawn, Estimate]:

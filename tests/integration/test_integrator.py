@@ -121,18 +121,6 @@ def test_all_channels_by_vegas(channels, beta):
     assert abs(found.value.sum() - covered_integral()) < 4 * error + 1e-3
 
 
-def test_a_narrow_peak_trains_without_a_number_that_is_none():
-    settings = vegas.Settings(n_points=20_000, n_bins=100, beta=0.0)
-    _, learned = vegas.integrate(
-        toys.peak, vegas.init(2, settings), jax.random.key(0), settings, n_steps=20
-    )
-    integrand = Integrand(lambda x, channel: Values(toys.peak(x)), 2)
-    _, state = fit(integrand, SMALL._replace(n_steps=40), grids=learned.edges[None])
-    assert all_finite(state)
-    found, _ = estimated(integrand, SMALL, state)
-    assert found.value == pytest.approx(1, abs=0.1)
-
-
 def test_negative_integrands():
     """Of either sign, with the loss of channels and with that of divergence."""
     integrand = Integrand(lambda x, channel: Values(toys.camel(x) - 1.5), 2)
