@@ -203,17 +203,16 @@ def _flows(params: Parameters, channel: jax.Array) -> coupling.Parameters:
     return jax.tree.map(lambda x: x[channel], params.flows)
 
 
-def evaluated(
-    integrand: Integrand, weights: Any, extra: Extra, x: jax.Array, channel: jax.Array
+def weighted(
+    integrand: Integrand, weights: Any, extra: Extra, found: Values, channel: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Give channel weight times integrand [point] for points [point, dim] of channel [point], and
-    whether all that the integrand gave was finite [point]; where it was not the value is 0, and has
-    no gradient.
+    """Give channel weight times integrand [point] of what an integrand gave for points of channel
+    [point], and whether all of it was finite [point]; where it was not the value is 0, and has no
+    gradient.
 
     Raises ValueError for values of another shape.
     """
-    n, n_channels = len(x), integrand.n_channels
-    found = jax.lax.stop_gradient(integrand.function(x, channel))
+    n, n_channels = len(channel), integrand.n_channels
     if found.value.shape != (n,):
         raise ValueError(f"integrand: gave values {found.value.shape}, expected ({n},)")
     good = jnp.isfinite(found.value)
@@ -233,6 +232,16 @@ def evaluated(
     log_alpha = channels.log_weights(weights, features, prior, extra.active)
     alpha = jnp.exp(jnp.take_along_axis(log_alpha, channel[:, None], 1)[:, 0])
     return jnp.where(good, found.value, 0) * alpha, good
+
+
+def evaluated(
+    integrand: Integrand, weights: Any, extra: Extra, x: jax.Array, channel: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Call the integrand at points [point, dim] of channel [point] and give what `weighted` does;
+    only channel weights have a gradient.
+    """
+    found = jax.lax.stop_gradient(integrand.function(x, channel))
+    return weighted(integrand, weights, extra, found, channel)
 
 
 def lay(
