@@ -26,9 +26,9 @@ def test_the_mass_is_found(load_experiment, tmp_path):
         n_experiments=400,
     )
     results = experiment.main(config)
-    assert abs(results["sigma_pb"] - 564.9) < 4 * results["sigma_error_pb"]
+    assert abs(results["sigma_pb"] - 565.3) < 4 * results["sigma_error_pb"]
     assert results["slope_pb"] == pytest.approx(results["slope_difference_pb"], rel=1e-4)
-    assert abs(results["slope_pb"] + 14.03) < 4 * results["slope_error_pb"]
+    assert abs(results["slope_pb"] + 14.07) < 4 * results["slope_error_pb"]
     assert abs(results["mass"] - config.truth) < 4 * results["mass_error"]
     assert results["mass_error_fisher"] < results["mass_error"] < 1.5 * results["mass_error_fisher"]
     assert abs(results["pull_mean"]) < 1

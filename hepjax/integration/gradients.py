@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import train
-from hepjax.integration import integrator, sampling
+from hepjax.integration import integrator, mixture, sampling
 
 Family = Callable[[Any, Any, Any, Any], integrator.Values]
 """function(x [point, dim], channel [point], path [parameter], theta [parameter]) -> Values."""
@@ -87,8 +87,8 @@ def _slopes(
     weights = None if state is None else state.params.weights
 
     def value(path: jax.Array, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = family(x, channel, path, theta)
-        whole, good = integrator.weighted(like, weights, extra, found, channel)
+        found = mixture.checked(like, family(x, channel, path, theta), len(x))
+        whole, good = mixture.weighted(like, weights, extra, found, channel)
         return whole, jnp.where(good, whole, jnp.nan)
 
     parts, whole = jax.jacfwd(value, (1, 0), has_aux=True)(theta, theta)

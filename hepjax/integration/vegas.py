@@ -69,14 +69,15 @@ class Drawn(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """An integral, its error, n points, and the relative standard deviation: error over value,
-    times the root of n.
+    """An integral, its error, n points, the relative standard deviation: error over value, times
+    the root of n; and the part of the integral of the absolute value that is negative, where told.
     """
 
     value: Any
     error: Any
     n: Any
     rsd: Any
+    negative: Any = 0.0
 
 
 def cells(dim: int, settings: Settings) -> tuple[int, ...]:
