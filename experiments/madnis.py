@@ -24,23 +24,12 @@ from typing import Any
 import jax
 
 from hepjax import checkpoint, runs, train
-from hepjax.integration import (
-    closed_forms,
-    integrator,
-    pdf,
-    processes,
-    report,
-    sampling,
-    vegas,
-)
+from hepjax.integration import integrator, processes, report, sampling, vegas
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _amplitude_check
-
-Z = closed_forms.z_boson(91.1876, 2.50419, 0.2312, 0.2315)
-PYTHIA = {"drell_yan": (1459.6, 2.7), "ttbar": (566.2, 0.7), "gluons": (9.0e6, 0.011e6)}
-"""Pythia 8.317 with the same parameters and densities, pb, with the error of its statistics."""
+import _madnis_processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +37,7 @@ class Config:
     """Options; the preset --quick sets some of them."""
 
     out: Path = Path("runs/madnis")  # run folder
-    process: str = "drell_yan_zprime"  # or drell_yan, ttbar, gluons; a check: "u u~ > t t~ g"
+    process: str = "drell_yan_zprime"  # or drell_yan, ttbar, gluons, ttbar_jet, "g g > t t~ g" ...
     check_amplitude: Path | None = None  # dump of |M|^2 to compare the process with, and no more
     densities: str = processes.PROTON  # a set of parton densities, by its name or file
     zprime: tuple[float, float] = (400.0, 0.5)  # mass and width of a Z' like the Z, GeV
@@ -66,21 +55,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_steps": 300, "n_sample": 100_000, "n_grid": 5000},
     "full": {"n_steps": 10_000, "n_points": 8192, "n_sample": 4_000_000},
 }
-
-
-def pair(config: Config) -> processes.Pair:
-    """Choose the process."""
-    if config.process == "ttbar":
-        return processes.top_pair()
-    if config.process == "gluons":
-        return processes.gluons()
-    if config.process == "drell_yan":
-        return processes.drell_yan([closed_forms.PHOTON, Z], (60.0, 120.0))
-    if config.process != "drell_yan_zprime":
-        expected = "drell_yan, drell_yan_zprime, gluons or ttbar"
-        raise ValueError(f"process: {config.process!r}, expected {expected}")
-    other = closed_forms.z_boson(*config.zprime, 0.2312, 0.2315)
-    return processes.drell_yan([closed_forms.PHOTON, Z, other], (60.0, 1000.0))
 
 
 def vegas_plus(integrand: integrator.Integrand, config: Config, key: jax.Array) -> dict[str, Any]:
@@ -103,9 +77,9 @@ def main(config: Config) -> dict[str, Any]:
         return runs.finish(
             run, _amplitude_check.check(config.process, config.check_amplitude, plots)
         )
-    chosen = pair(config)
+    chosen = _madnis_processes.choose(config.process, config.densities, config.zprime)
     run = runs.create(config.out, config, resume=config.resume)
-    integrand = processes.integrand(chosen, pdf.load(config.densities))
+    integrand = chosen.integrand
     n, size = integrand.n_channels, {"n_points": config.n_points, "n_steps": config.n_steps}
     settings = integrator.Settings(learning_rate=config.learning_rate, **size)
     keys = jax.random.split(jax.random.key(config.seed), 8)
@@ -130,10 +104,11 @@ def main(config: Config) -> dict[str, Any]:
         found = report.summary(samples[name], of.extra.active, config.overweight)
         results |= {f"{'vegas_' if k else ''}{key}": x for key, x in found.items()}
     results |= vegas_plus(integrand, config, keys[7])
-    if config.process in PYTHIA:
-        results["reference_pb"], results["reference_error_pb"] = PYTHIA[config.process]
+    if chosen.reference is not None:
+        results["reference_pb"], results["reference_error_pb"] = chosen.reference
     words = {"active": state.extra.active, "title": f"{config.process}, 13 TeV"}
-    report.pair(run.path / "plots", chosen, integrand, state.params.weights, samples, **words)
+    shown = chosen.observe, integrand, state.params.weights, samples
+    report.process(run.path / "plots", *shown, **words)
     return runs.finish(run, results)
 
 

@@ -57,7 +57,7 @@ def rambo(numbers: Any, energy: Any, masses: Sequence[Any]) -> tuple[jax.Array, 
         way = jnp.stack([sin * jnp.cos(phi), sin * jnp.sin(phi), cos], -1)
         p = mass * (1 - share) / 2
         first = jnp.concatenate([p[..., None], p[..., None] * way], -1)
-        made.append(_boost(first, left, mass))
+        made.append(boost(first, left, mass))
         left, mass = left - made[-1], smaller
     momenta = jnp.stack([*made, left], -2)
     momenta, log_weight = _massive(
@@ -88,7 +88,7 @@ def rambo_inverse(momenta: Any, masses: Sequence[Any]) -> tuple[jax.Array, jax.A
         smaller = jnp.sqrt(jnp.maximum(_square(rest), 0)) if k < n - 2 else jnp.zeros_like(mass)
         if k < n - 2:
             shares.append(_fraction((smaller / mass) ** 2, n - k - 1))
-        first = _boost(massless[..., k, :], left * jnp.array([1, -1, -1, -1.0]), mass)
+        first = boost(massless[..., k, :], left * jnp.array([1, -1, -1, -1.0]), mass)
         angles.append((first[..., 3] / first[..., 0] + 1) / 2)
         angles.append(jnp.arctan2(first[..., 2], first[..., 1]) / (2 * np.pi) % 1)
         mass = smaller
@@ -115,7 +115,7 @@ def _square(p: jax.Array) -> jax.Array:
     return p[..., 0] ** 2 - (p[..., 1:] ** 2).sum(-1)
 
 
-def _boost(p: jax.Array, by: jax.Array, mass: jax.Array) -> jax.Array:
+def boost(p: jax.Array, by: jax.Array, mass: jax.Array) -> jax.Array:
     """Take p [..., 4] out of the rest frame of a momentum [..., 4] of known mass [...], which its
     velocity would lose (`lorentz.boost`) where it is small.
     """

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import channels, integrator, processes, sampling, unweighting
+from hepjax.integration import channels, integrator, observables, sampling, unweighting
 
 
 def binned(
@@ -96,6 +96,9 @@ def distribution(
         ax.legend()
 
 
+MOST_CHANNELS = 6
+
+
 def channel_shares(
     path: Path,
     at: np.ndarray,
@@ -105,21 +108,24 @@ def channel_shares(
     *,
     title: str = "",
 ) -> None:
-    """Draw channel weights [value, channel] against a value, learned ones beside the prior."""
+    """Draw channel weights [value, channel] against a value, learned ones beside the prior; of many
+    channels, those that are largest somewhere.
+    """
+    size = np.max([weights.max(0) for weights in alpha.values()], 0)
+    shown = np.sort(np.argsort(-size, kind="stable")[:MOST_CHANNELS])
     with plot.figure(path) as ax:
         for style, (which, weights) in zip(("-", ":"), alpha.items()):
-            for k, name in enumerate(names):
-                ax.plot(
-                    at, weights[:, k], style, color=plot.look(k)["color"], label=f"{name}, {which}"
-                )
+            for j, k in enumerate(shown):
+                color, label = plot.look(j)["color"], f"{names[k]}, {which}"
+                ax.plot(at, weights[:, k], style, color=color, label=label)
         ax.set(xlabel=label, ylabel="Channel weight", ylim=(0, 1.35))
         plot.sample(ax, title)
         ax.legend(ncols=2)
 
 
-def pair(
+def process(
     folder: Path,
-    process: processes.Pair,
+    observe: observables.Observe,
     integrand: integrator.Integrand,
     weights: Any,
     samples: Mapping[str, sampling.Sampled],
@@ -127,33 +133,40 @@ def pair(
     active: Any = True,
     title: str = "",
 ) -> None:
-    """Draw what two particles look like in some samples: mass, cos(theta), weights, and the channel
-    weights of a network (its layers) against the mass, beside the prior; active: [channel].
+    """Draw all observables of some samples, their weights, and the channel weights of a network
+    (its layers) against the first observable, beside the prior; active: [channel].
     """
-    n, low = integrand.n_channels, process.limits[0] ** 0.5
+    n = integrand.n_channels
     whole = {name: whole_weights(sample, n) for name, sample in samples.items()}
-    at = {
-        name: processes.kinematics(process, jnp.asarray(sample.x), jnp.asarray(sample.channel))
-        for name, sample in samples.items()
-    }
-    edges = np.geomspace(low, min(process.limits[1] ** 0.5, 30 * low), 61)
-    mass = {name: (np.sqrt(x.s), whole[name]) for name, x in at.items()}
-    distribution(folder / "mass", mass, edges, "Mass", unit="GeV", title=title)
-    cos = {name: (np.asarray(x.cos), whole[name]) for name, x in at.items()}
-    bins = np.linspace(-1, 1, 41)
-    distribution(folder / "cos_theta", cos, bins, r"$\cos\theta$", log=False, title=title)
+    seen = {name: observe(sample.x, sample.channel) for name, sample in samples.items()}
+    first = next(iter(samples))
+    for name, one in seen[first].items():
+        values = {key: (np.asarray(seen[key][name].value), whole[key]) for key in samples}
+        how: dict[str, Any] = {"unit": one.unit, "log": one.log, "title": title}
+        distribution(folder / name, values, one.edges, one.label, **how)
     spread(folder / "weights", whole, title=title)
     if n > 1:
-        first = next(iter(samples))
-        sample, s = samples[first], at[first].s
-        found = integrand.function(jnp.asarray(sample.x), jnp.asarray(sample.channel))
-        m = np.sqrt(s)
-        bins = np.digitize(m, np.geomspace(m.min(), m.max(), 101))
-        rows = [np.flatnonzero(bins == k) for k in np.unique(bins)]
+        one = next(iter(seen[first].values()))
+        sample = samples[first]
+        rows = slice(None, MOST_LOOKED_AT)
+        found = integrand.function(jnp.asarray(sample.x[rows]), jnp.asarray(sample.channel[rows]))
+        value, some = np.asarray(one.value)[rows], np.asarray(found.value) != 0
+        bins = np.where(some, np.digitize(value, np.geomspace(*_ends(value[some]), 61)), -1)
+        each = [np.flatnonzero(bins == k) for k in np.unique(bins[some])]
+        each = [row for row in each if len(row) > 20]
         alpha = {}
         for which, layers in (("learned", weights), ("prior", None)):
-            each = np.exp(channels.log_weights(layers, found.features, found.log_prior, active))
-            alpha[which] = np.array([each[row].mean(0) for row in rows])  # over all else
-        names = tuple(f"channel {k + 1}" for k in range(n))
-        where = np.array([m[row].mean() for row in rows])
-        channel_shares(folder / "channels", where, alpha, "Mass [GeV]", names, title=title)
+            log = channels.log_weights(layers, found.features, found.log_prior, active)
+            alpha[which] = np.array([np.exp(log)[row].mean(0) for row in each])  # over all else
+        where = np.array([value[row].mean() for row in each])
+        label = f"{one.label} [{one.unit}]" if one.unit else one.label
+        names = tuple(f"{k + 1}" for k in range(n))
+        channel_shares(folder / "channels", where, alpha, label, names, title=title)
+
+
+MOST_LOOKED_AT = 100_000
+"""Points that channel weights are drawn of."""
+
+
+def _ends(x: np.ndarray) -> tuple[float, float]:
+    return float(x.min()), float(x.max())

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms, pdf, processes, report, sampling
+from hepjax.integration import closed_forms, observables, pdf, processes, report, sampling
 from hepjax.io import lhagrid
 
 
@@ -41,9 +41,9 @@ def test_all_is_drawn(tmp_path):
     integrand = processes.integrand(process, flat)
     rng, samples = np.random.default_rng(0), {}
     for name in ("one", "other"):
-        u, channel = rng.uniform(size=(300, 3)), rng.integers(0, 2, 300)
+        u, channel = rng.uniform(size=(3000, 3)), rng.integers(0, 2, 3000)
         value = np.asarray(integrand.function(jnp.asarray(u), jnp.asarray(channel)).value)
-        samples[name] = sampling.Sampled(u, channel, value, np.zeros(300), np.ones(300, bool))
-    report.pair(tmp_path, process, integrand, None, samples, title="test")
+        samples[name] = sampling.Sampled(u, channel, value, np.zeros(3000), np.ones(3000, bool))
+    report.process(tmp_path, observables.of_pair(process), integrand, None, samples, title="test")
     names = {"mass.png", "cos_theta.png", "weights.png", "channels.png"}
     assert names <= {path.name for path in tmp_path.iterdir()}

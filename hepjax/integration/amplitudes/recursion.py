@@ -79,15 +79,16 @@ class Step(NamedTuple):
 class Plan(NamedTuple):
     """How to compute a process.
 
-    fields: [leg] as incoming; steps: in their order; close: the current of all legs but the last;
-    flows: of the amplitude; ends: [flow] of the flows of that current; gluons: legs, numbered from
-    1; qed: the number of electroweak couplings.
+    fields: [leg] as incoming; steps: in their order; close: the current of all legs but one,
+    `last`; flows: of the amplitude; ends: [flow] of the flows of that current; gluons: legs,
+    numbered from 1; qed: the number of electroweak couplings.
     """
 
     process: Process
     fields: tuple[int, ...]
     steps: tuple[Step, ...]
     close: Current
+    last: int
     flows: tuple[colour.Flow, ...]
     ends: Terms
     gluons: tuple[int, ...]
@@ -234,21 +235,25 @@ def _higgs(first: int, second: int) -> Iterator[Vertex]:
 Flows = dict[Current, dict[colour.Flow, None]]
 
 
-def plan(process: Process, qed: int | None = None) -> Plan:
+def plan(process: Process, qed: int | None = None, last: int | None = None) -> Plan:
     """Find all steps of a process.
 
-    qed: number of electroweak couplings of the amplitude, None: the least there is. Raises
-    ValueError for a process that no vertices make, or not of that order.
+    qed: number of electroweak couplings of the amplitude, None: the least there is; last: the leg
+    that meets the current of all others, None: that of the least work. Raises ValueError for a
+    process that no vertices make, or not of that order.
     """
     fields = (*process.incoming, *(conjugate(pid) for pid in process.outgoing))
-    last = len(fields)
+    if last is None:
+        each = {field: leg for leg, field in enumerate(fields)}.values()
+        return min((plan(process, qed, leg) for leg in each), key=_work)
     flows: Flows = {}
-    for leg, field in enumerate(fields[:-1], 1):
-        own = colour.of_leg(leg, particle(field).colour, field < 0)
-        flows[Current(1 << (leg - 1), field, 0)] = {own: None}
-    steps = _grow(flows, fields)
-    whole = (1 << (last - 1)) - 1
-    wanted = conjugate(fields[-1])
+    for leg, field in enumerate(fields):
+        if leg != last:
+            own = colour.of_leg(leg + 1, particle(field).colour, field < 0)
+            flows[Current(1 << leg, field, 0)] = {own: None}
+    whole = (1 << len(fields)) - 1 - (1 << last)
+    steps = _grow(flows, fields, whole)
+    wanted = conjugate(fields[last])
     orders = sorted(c.order for c in flows if c.legs == whole and c.field == wanted)
     order = orders[0] if qed is None and orders else qed
     if order not in orders:
@@ -257,27 +262,32 @@ def plan(process: Process, qed: int | None = None) -> Plan:
         what = "" if qed is None else f" with {qed} electroweak couplings"
         raise ValueError(f"process {text}: no tree diagram{what}, orders there are {orders}")
     close = Current(whole, wanted, order)
-    own = colour.of_leg(last, particle(fields[-1]).colour, fields[-1] < 0)
+    own = colour.of_leg(last + 1, particle(fields[last]).colour, fields[last] < 0)
     gluons = tuple(leg for leg, field in enumerate(fields, 1) if field == GLUON)
     complete = [closed(flow, own) for flow in flows[close]]
     kept = tuple(sorted({x for x in complete if not any((g, g) in x for g in gluons)}))
-    weight = 2 if fields[-1] == GLUON else 1  # of 2 tr(V T^a)
-    if is_fermion(fields[-1]):
-        order_of = (1 << (last - 1), whole) if fields[-1] < 0 else (whole, 1 << (last - 1))
+    weight = 2 if fields[last] == GLUON else 1  # of 2 tr(V T^a)
+    if is_fermion(fields[last]):
+        order_of = (1 << last, whole) if fields[last] < 0 else (whole, 1 << last)
         weight = _sign(*order_of, fields)
     ends = _gathered(((flow, k, weight) for k, flow in enumerate(complete)), kept)
     chosen = (step._replace(terms=_terms(step, flows)) for step in _needed(steps, close))
-    return Plan(process, fields, tuple(chosen), close, kept, ends, gluons, order)
+    return Plan(process, fields, tuple(chosen), close, last, kept, ends, gluons, order)
 
 
-def _grow(flows: Flows, fields: tuple[int, ...]) -> list[Step]:
-    """Make the currents of all sets of legs but the last, with the steps that make them."""
-    n = len(fields) - 1
+def _work(of: Plan) -> int:
+    """Estimate the work of a plan: products of currents, of two helicities a leg."""
+    return sum(sum(map(len, step.terms)) << step.made.legs.bit_count() for step in of.steps)
+
+
+def _grow(flows: Flows, fields: tuple[int, ...], whole: int) -> list[Step]:
+    """Make the currents of all parts of a set of legs, with the steps that make them."""
     by_legs: dict[int, list[Current]] = {}
     for current in flows:
         by_legs.setdefault(current.legs, []).append(current)
     steps = []
-    for legs in sorted(range(1, 1 << n), key=lambda legs: (legs.bit_count(), legs)):
+    parts = (legs for legs in range(1, whole + 1) if legs & whole == legs)
+    for legs in sorted(parts, key=lambda legs: (legs.bit_count(), legs)):
         part = (legs - 1) & legs
         while part:
             other = legs ^ part

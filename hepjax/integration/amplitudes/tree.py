@@ -1,9 +1,11 @@
 """Squared matrix elements of any tree-level process, summed over helicities and colours.
 
-`build` makes the plan of a process (`recursion`); `squared` carries it out for any number of points
-at once, in float64: helicities are axes of arrays, of which a current has only those of its own
-legs, so nothing is computed twice. Spins and colours of incoming particles are averaged, and
-identical outgoing ones counted once. All is differentiable, in momenta and in parameters.
+`build` makes the plan of a process (`recursion`), and `squared` carries it out for any number of
+points at once, in float64: currents of one kind and number of legs together, by `tables`, so that a
+compiler sees a few operations whatever the process. Spins and colours of incoming particles are
+averaged, and identical outgoing ones counted once; one set of helicities may be asked for in place
+of their sum, and the squares of single flows of colour. All is differentiable, in momenta and in
+parameters. Memory grows with the number of points: some hundreds at once are fastest on a CPU.
 
 >>> with jax.enable_x64(True):
 ...     p = np.array([[[50, 0, 0, 50], [50, 0, 0, -50], [50, 30, 0, 40], [50, -30, 0, -40.0]]])
@@ -13,17 +15,24 @@ identical outgoing ones counted once. All is differentiable, in momenta and in p
 """
 
 import collections
-import itertools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration.amplitudes import colour, currents, recursion, standard_model, wavefunctions
-from hepjax.integration.amplitudes.recursion import Current, Plan, Step, Terms, Vertex
-from hepjax.integration.amplitudes.standard_model import Parameters, Process
+from hepjax.integration.amplitudes import (
+    colour,
+    currents,
+    recursion,
+    standard_model,
+    tables,
+    wavefunctions,
+)
+from hepjax.integration.amplitudes.recursion import Plan
+from hepjax.integration.amplitudes.standard_model import PARTICLES, Parameters, Process
+from hepjax.integration.amplitudes.tables import Tables
 
 
 def build(process: str | Process, qed: int | None = None) -> Plan:
@@ -37,20 +46,62 @@ def build(process: str | Process, qed: int | None = None) -> Plan:
     return recursion.plan(process, qed)
 
 
-def squared(plan: Plan, momenta: Any, parameters: Parameters = standard_model.DEFAULT) -> jax.Array:
+def squared(
+    plan: Plan,
+    momenta: Any,
+    parameters: Parameters = standard_model.DEFAULT,
+    helicity: Any = None,
+) -> jax.Array:
     """Give |M|^2, averaged and summed [...], in GeV^(8 - 2 legs).
 
-    momenta: [..., leg, 4] (E, px, py, pz), GeV, incoming legs first, all of positive energy. Raises
-    ValueError for another number of legs, and without float64.
+    momenta: [..., leg, 4] (E, px, py, pz), GeV, incoming legs first, all of positive energy;
+    helicity: [..., leg] the only one of the sum that is meant, None: all. Raises ValueError for
+    another number of legs, and without float64.
     """
-    jamps = amplitudes(plan, momenta, parameters)
-    weights = jnp.asarray(colour.matrix(plan.flows, plan.gluons))
-    real, imaginary = jnp.real(jamps), jnp.imag(jamps)
-    total = sum(
-        ((x * jnp.tensordot(weights, x, 1)).sum(0) for x in (real, imaginary)), jnp.zeros(())
-    )
-    summed = total.sum(tuple(range(len(plan.fields))))
-    return summed.reshape(np.shape(momenta)[:-2]) / average(plan.process)
+    x, ends, shape = _closed(plan, momenta, parameters, helicity)
+    weights = jnp.asarray(ends.T @ colour.matrix(plan.flows, plan.gluons) @ ends)
+    parts = (y * jnp.tensordot(weights, y, 1) for y in (jnp.real(x), jnp.imag(x)))
+    return sum(parts, jnp.zeros(())).sum((0, 1)).reshape(shape) / average(plan.process)
+
+
+def flow_squares(
+    plan: Plan,
+    momenta: Any,
+    parameters: Parameters = standard_model.DEFAULT,
+    helicity: Any = None,
+) -> jax.Array:
+    """Give |M|^2 of each flow of colour alone, summed over helicities [..., flow].
+
+    The flows are `plan.flows`, pairs (leg of a colour, leg of the anticolour that it goes to),
+    counted from 1; at the leading power of the number of colours an event has one of them with a
+    probability in proportion. Arguments as of `squared`.
+    """
+    x, ends, shape = _closed(plan, momenta, parameters, helicity)
+    parts = (jnp.tensordot(ends, y, 1) ** 2 for y in (jnp.real(x), jnp.imag(x)))
+    return sum(parts, jnp.zeros(())).sum(1).T.reshape(*shape, len(plan.flows))
+
+
+def amplitudes(
+    plan: Plan,
+    momenta: Any,
+    parameters: Parameters = standard_model.DEFAULT,
+    helicity: Any = None,
+) -> jax.Array:
+    """Give the amplitude of each flow, at the helicities of `helicity_table` [..., helicity, flow],
+    complex. Arguments as of `squared`.
+    """
+    x, ends, shape = _closed(plan, momenta, parameters, helicity)
+    found = jnp.tensordot(ends + 0j, x, 1).transpose(2, 1, 0)
+    return found.reshape(*shape, *found.shape[1:])
+
+
+def helicity_table(plan: Plan) -> np.ndarray:
+    """List the helicities of a sum, less those that vanish as massless fermions keep their
+    handedness [helicity, leg].
+    """
+    states = [tables.helicities(field) for field in plan.fields]
+    found = tables.tables(plan).helicities
+    return np.array([[of[k] for of, k in zip(states, row)] for row in found])
 
 
 def average(process: Process) -> float:
@@ -58,57 +109,84 @@ def average(process: Process) -> float:
     identical outgoing ones.
     """
     states = math.prod(
-        len(helicities(pid)) * standard_model.PARTICLES[abs(pid)].colour for pid in process.incoming
+        len(tables.helicities(pid)) * PARTICLES[abs(pid)].colour for pid in process.incoming
     )
     counts = collections.Counter(process.outgoing).values()
     return states * math.prod(math.factorial(n) for n in counts)
 
 
-def helicities(pid: int) -> tuple[int, ...]:
-    """List the helicities of a particle."""
-    one = standard_model.PARTICLES[abs(pid)]
-    if one.kind == "scalar":
-        return (0,)
-    return (-1, 0, 1) if one.kind == "vector" and one.mass else (-1, 1)
-
-
-def amplitudes(
-    plan: Plan, momenta: Any, parameters: Parameters = standard_model.DEFAULT
-) -> jax.Array:
-    """Give the amplitude of each flow of colour and all helicities [flow, *helicity, point].
-
-    momenta: [..., leg, 4]; points are flattened. Raises ValueError as `squared` does.
+class _Hand(NamedTuple):
+    """What the steps of a plan have at hand: sums of incoming momenta [component, set, point];
+    propagators [pole, point] and masses [pole]; factors of left and right hands [factor].
     """
+
+    momenta: jax.Array
+    poles: jax.Array
+    masses: jax.Array
+    left: jax.Array
+    right: jax.Array
+
+
+def _closed(
+    plan: Plan, momenta: Any, parameters: Parameters, helicity: Any
+) -> tuple[jax.Array, np.ndarray, tuple[int, ...]]:
+    """Give amplitudes [strand, helicity, point], what flows are made of, and the shape of points."""
+    flat, signs, shape = _flattened(plan, momenta, helicity)
+    made = tables.tables(plan, helicity is None)
+    n_in = len(plan.process.incoming)
+    inward = jnp.where(np.arange(len(flat))[:, None, None] < n_in, flat, -flat)
+    hand = _hand(made, inward, parameters)
+
+    def state(leg: int, digit: int) -> jax.Array:
+        sign = tables.helicities(plan.fields[leg])[digit] if signs is None else signs[leg]
+        return _external(plan, leg, sign, flat[leg], parameters)
+
+    slots = {of: jnp.stack([state(*one) for one in some], 1) for of, some in made.states.items()}
+    found: dict[str, jax.Array] = {}
+    for level in made.levels:
+        found = {of: _level_sum(of, level, slots, hand) for of in level.sizes}
+        for of, rows in level.poles.items():
+            found[of] = _propagate(of, found[of], rows, made, hand)
+        for of, x in found.items():
+            slots[of] = jnp.concatenate([slots[of], x], 1) if of in slots else x
+    (x,) = found.values()
+    digits = range(made.helicities[:, plan.last].max() + 1)
+    last = [state(plan.last, digit)[:, None] for digit in digits]
+    join = currents.dot if recursion.particle(plan.fields[plan.last]).kind == "vector" else _sum
+    joined = jnp.concatenate([*(join(x, one) for one in last), jnp.zeros_like(x[0, :1])])
+    rows = made.close + x.shape[1] * made.helicities[:, plan.last]
+    return joined[np.where(made.close < 0, len(joined) - 1, rows)], made.ends, shape
+
+
+def _sum(a: jax.Array, b: jax.Array) -> jax.Array:
+    return (a * b).sum(0)
+
+
+def _flattened(
+    plan: Plan, momenta: Any, helicity: Any
+) -> tuple[jax.Array, jax.Array | None, tuple[int, ...]]:
+    """Give momenta [leg, component, point], helicities [leg, point], and the shape of points."""
     if not jax.config.jax_enable_x64:  # type: ignore
         raise ValueError("amplitude: expected float64, which is off: jax_enable_x64")
-    n = len(plan.fields)
-    momenta = jnp.asarray(momenta, float)
-    if momenta.shape[-2:] != (n, 4):
-        raise ValueError(f"momenta: {momenta.shape}, expected [..., {n}, 4]")
-    flat = momenta.reshape(-1, n, 4).transpose(1, 2, 0)  # [leg, component, point]
-    n_in = len(plan.process.incoming)
-    inward = jnp.where(np.arange(n)[:, None, None] < n_in, flat, -flat)
-    known = {
-        Current(1 << leg, field, 0): _external(plan, leg, flat[leg], parameters)
-        for leg, field in enumerate(plan.fields)
-    }
-    factors = _factors(parameters)
-    for made, steps in itertools.groupby(plan.steps, key=lambda step: step.made):
-        parts = [_made(step, known, inward, factors) for step in steps]
-        total = sum(parts[1:], parts[0])
-        total = total if made == plan.close else _propagate(made, total, inward, parameters)
-        known[made] = jax.lax.optimization_barrier(total)
-    last = known[Current(1 << (n - 1), plan.fields[-1], 0)]
-    if recursion.particle(plan.fields[-1]).kind == "vector":
-        joined = currents.dot(known[plan.close], last)
-    else:
-        joined = (known[plan.close] * last).sum(0)
-    return _gather(joined[None], plan.ends)[0]
+    n, p = len(plan.fields), jnp.asarray(momenta, float)
+    if p.shape[-2:] != (n, 4):
+        raise ValueError(f"momenta: {p.shape}, expected [..., {n}, 4]")
+    shape, signs = p.shape[:-2], None
+    if helicity is not None:
+        signs = jnp.asarray(helicity)
+        if signs.shape[-1:] != (n,):
+            raise ValueError(f"helicity: {signs.shape}, expected [..., {n}]")
+        shape = jnp.broadcast_shapes(shape, signs.shape[:-1])
+        signs = jnp.broadcast_to(signs, (*shape, n)).reshape(-1, n).T
+    p = jnp.broadcast_to(p, (*shape, n, 4)).reshape(-1, n, 4)
+    return p.transpose(1, 2, 0), signs, shape
 
 
-def _external(plan: Plan, leg: int, momentum: Any, parameters: Parameters) -> jax.Array:
-    """Give the wavefunctions of a leg [component, flow, *helicity, point]."""
-    n, field = len(plan.fields), plan.fields[leg]
+def _external(
+    plan: Plan, leg: int, helicity: Any, momentum: jax.Array, parameters: Parameters
+) -> jax.Array:
+    """Give the wavefunction of a leg [component, point]; helicity: a number, or [point]."""
+    field = plan.fields[leg]
     one, incoming = recursion.particle(field), leg < len(plan.process.incoming)
     mass = standard_model.value(parameters, one.mass)
 
@@ -123,16 +201,65 @@ def _external(plan: Plan, leg: int, momentum: Any, parameters: Parameters) -> ja
         found = spinor(momentum, mass, helicity)
         return found if field > 0 else wavefunctions.bar(found)
 
-    states = jnp.stack([state(h) for h in helicities(field)], 1)
-    axes = (-1 if k == leg else 1 for k in range(n))
-    return states.reshape(len(states), 1, *axes, states.shape[-1])
+    if isinstance(helicity, int):
+        return state(helicity)
+    first, *rest = tables.helicities(field)
+    found = state(first)
+    for other in rest:
+        found = jnp.where(helicity == other, state(other), found)
+    return found
 
 
-def _inflow(legs: int, inward: jax.Array) -> jax.Array:
-    """Sum the momenta of a set of legs [4, 1, *1, point]."""
+def _hand(made: Tables, inward: jax.Array, parameters: Parameters) -> _Hand:
+    """Prepare what the steps need; inward: incoming momenta [leg, component, point]."""
     n = len(inward)
-    total = inward[np.array([k for k in range(n) if legs >> k & 1])].sum(0)
-    return total.reshape(4, *[1] * (n + 1), -1)
+    of_legs = np.array([[float(legs >> leg & 1) for leg in range(n)] for legs in made.momenta])
+    momenta = jnp.stack([of_legs @ inward[:, k] for k in range(4)])
+    particles = [recursion.particle(field) for _, field in made.poles]
+
+    def values(names: list[str]) -> jax.Array:
+        return jnp.array([standard_model.value(parameters, name) for name in names], float)
+
+    masses, widths = (values([getattr(one, of) for one in particles]) for of in ("mass", "width"))
+    p = momenta[:, np.array([legs for legs, _ in made.poles], int)]
+    poles = 1j / (currents.dot(p, p) + (1j * masses * widths - masses**2)[:, None])
+    of_name = _factors(parameters)
+    pairs = [(_hands(_factor(name, of_name)), weight) for name, weight in made.factors]
+    left, right = (jnp.array([of[k] * x + 0j for of, x in pairs]) for k in range(2))
+    return _Hand(momenta, poles, masses, left, right)
+
+
+def _level_sum(of: str, level: tables.Level, slots: dict[str, jax.Array], hand: _Hand) -> jax.Array:
+    """Add up what the groups of a level make of a kind [component, row, point]."""
+    total: Any = 0.0
+    for group in level.groups:
+        if group.kinds[-1] != of:
+            continue
+        some = _group_sum(group, slots, hand)
+        if len(group.rows) < level.sizes[of]:
+            whole = jnp.zeros((len(some), level.sizes[of], some.shape[-1]), some.dtype)
+            some = whole.at[:, group.rows].set(some)
+        total = total + some
+    return total
+
+
+def _group_sum(group: tables.Group, slots: dict[str, jax.Array], hand: _Hand) -> jax.Array:
+    """Add up products of slots [component, row, point]."""
+    chiral = group.how in ("ket", "bra", "pair")
+
+    def product(k: Any) -> jax.Array:
+        first, second, p, q, factor = k
+        a, b = slots[group.kinds[0]][:, first], slots[group.kinds[1]][:, second]
+        momenta = (hand.momenta[:, p], hand.momenta[:, q]) if group.how == "three" else ()
+        hands = hand.left[factor][:, None], hand.right[factor][:, None]
+        return _make(group.how, a, b, momenta, hands if chiral else hands[0])
+
+    whole = (group.first, group.second, *group.momenta, group.factor)
+    total = product([x[0] for x in whole])
+    if len(group.first) > 1:
+        rest = [jnp.asarray(x[1:]) for x in whole]
+        total, _ = jax.lax.scan(lambda x, k: (x + product(k), None), total, rest)
+    return total
 
 
 def _factors(parameters: Parameters) -> dict[str, Any]:
@@ -178,32 +305,15 @@ def _factor(coupling: str, factors: dict[str, Any]) -> Any:
     raise KeyError(coupling)
 
 
-def _made(step: Step, known: dict, inward: Any, factors: dict[str, Any]) -> jax.Array:
-    """Give what one step makes [component, flow, *helicity, point]."""
-    a, b = known[step.first][:, :, None], known[step.second][:, None]
-    momenta = [_inflow(c.legs, inward)[:, None] for c in (step.first, step.second)]
-    made = _make(step.vertex, a, b, momenta, _factor(step.vertex.coupling, factors))
-    return _gather(made.reshape(len(made), -1, *made.shape[3:]), step.terms)
-
-
-def _gather(x: jax.Array, terms: Terms) -> jax.Array:
-    """Add up flows x [component, flow, ...] with weights, as terms say."""
-    parts = []
-    for of in terms:
-        some = [weight * x[:, k] for k, weight in of]
-        parts.append(sum(some[1:], some[0]) if some else jnp.zeros_like(x[:, 0]))
-    return jnp.stack(parts, 1)
-
-
-def _make(vertex: Vertex, a: Any, b: Any, momenta: Any, factor: Any) -> jax.Array:
-    """Make a current of two by a vertex."""
-    match vertex.how:
+def _make(how: str, a: Any, b: Any, momenta: Any, factor: Any) -> jax.Array:
+    """Make a current of two by a vertex; factor: of both hands where they may differ."""
+    match how:
         case "ket":
-            return currents.slash_ket(a, b, *_hands(factor))
+            return currents.slash_ket(a, b, *factor)
         case "bra":
-            return currents.bra_slash(b, a, *_hands(factor))
+            return currents.bra_slash(b, a, *factor)
         case "pair":
-            return currents.bra_ket_vector(a, b, *_hands(factor))
+            return currents.bra_ket_vector(a, b, *factor)
         case "three":
             return factor * currents.three_vectors(a, b, *momenta)
         case "tensor":
@@ -222,18 +332,19 @@ def _hands(factor: Any) -> tuple[Any, Any]:
     return factor if isinstance(factor, tuple) else (factor, factor)
 
 
-def _propagate(made: Current, x: Any, inward: Any, parameters: Parameters) -> jax.Array:
-    """Give a current its propagator."""
-    if abs(made.field) > 1000:
-        return x
-    one, p = recursion.particle(made.field), _inflow(made.legs, inward)
-    mass = standard_model.value(parameters, one.mass)
-    width = standard_model.value(parameters, one.width)
-    pole = currents.dot(p, p) - mass**2
-    factor = 1j / pole if not one.width else 1j / (pole + 1j * mass * width)
-    if one.kind == "scalar":
+def _propagate(of: str, x: jax.Array, rows: np.ndarray, made: Tables, hand: _Hand) -> jax.Array:
+    """Give rows of currents [component, row, point] their propagators."""
+    fields = [made.poles[row] for row in rows]
+    massive = np.array([bool(recursion.particle(field).mass) for _, field in fields])
+    factor, p = hand.poles[rows], hand.momenta[:, np.array([legs for legs, _ in fields])]
+    masses = hand.masses[rows][:, None]
+    if of == "scalar":
         return x * factor
-    if one.kind == "vector":
-        return currents.propagate_vector(x, p, mass) * factor
-    propagate = currents.propagate_ket if made.field > 0 else currents.propagate_bra
-    return propagate(x, p, mass) * factor
+    if of == "vector":
+        inverse = jnp.where(
+            massive[:, None], 1 / jnp.where(massive[:, None], masses, 1.0) ** 2, 0.0
+        )
+        along = p * (currents.dot(p, x) * inverse) if massive.any() else 0.0
+        return (along - x) * factor
+    propagate = currents.propagate_ket if of == "ket" else currents.propagate_bra
+    return propagate(x, p, masses if massive.any() else 0.0) * factor

@@ -28,10 +28,11 @@ def _two(momentum: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     up = jnp.where(z < 0, (x**2 + y**2) / apart, length + z)  # p + z without a difference
     backward = (up <= 0) & (p > 0)
     up = jnp.where(backward, 1.0, jnp.where(p > 0, up, 2.0))
-    first = jnp.where(backward, 0.0, jnp.sqrt(up / jnp.where(p > 0, 2 * length, 2.0)))
+    first = jnp.sqrt(up / jnp.where(p > 0, 2 * length, 2.0))
+    first = jnp.where(backward, (x - 1j * y) / (2 * length), first)  # 0, and its derivative
     second = jnp.where(backward, 1.0, (x + 1j * y) / jnp.sqrt(2 * length * up))
-    plus = jnp.stack([first + 0j, second])
-    return p, plus, jnp.stack([-second.conj(), first + 0j])
+    plus = jnp.stack([first, second])
+    return p, plus, jnp.stack([-second.conj(), first.conj()])
 
 
 def _sizes(momentum: Any, mass: Any, p: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -76,11 +77,10 @@ def polarisation(momentum: Any, mass: Any, helicity: int) -> jax.Array:
     t = jnp.sqrt(jnp.where(on_axis, 1.0, across))
     cos_phi, sin_phi = jnp.where(on_axis, 1.0, x / t), jnp.where(on_axis, 0.0, y / t)
     cos = jnp.where(still, 1.0, z / length)
-    sin = jnp.where(on_axis, 0.0, t / length)
     if helicity == 0:
-        return (
-            jnp.stack([p, *(energy * n for n in (sin * cos_phi, sin * sin_phi, cos))]) / mass + 0j
-        )
+        return jnp.stack([p, energy * x / length, energy * y / length, energy * cos]) / mass + 0j
+    sin = (x * cos_phi + y * sin_phi) / length  # on the axis 0, and its derivative, as below
+    out = jnp.where(on_axis & ~still, -y / jnp.where(on_axis & ~still, z, 1.0), 0.0)
     one = jnp.stack([jnp.zeros_like(cos), cos * cos_phi, cos * sin_phi, -sin])
-    two = jnp.stack([jnp.zeros_like(cos), -sin_phi, cos_phi, jnp.zeros_like(cos)])
+    two = jnp.stack([jnp.zeros_like(cos), -sin_phi, cos_phi, out])
     return (-helicity * one - 1j * two) / np.sqrt(2)

@@ -84,3 +84,31 @@ def test_gradients_are_finite_on_the_axis():
     for z in (1.0, -1.0):
         slope = jax.grad(size)(np.array([3.0, 0, 0, 3 * z]), 1)
         assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_equations_hold_beside_the_axis_to_first_order(way):
+    """The derivative of an equation along any change of a massless momentum on its shell."""
+    p = momentum(way, 0.0)
+    turn = np.array([0.3, -0.8, 0.4])
+    change = np.array([p[1:] @ turn / p[0], *turn])
+
+    def slope(f):
+        return np.asarray(jax.jvp(f, (p,), (change,))[1])
+
+    size = np.linalg.norm(turn)
+    matrices = np.array([g * s for g, s in zip(GAMMA, np.diag(METRIC))])
+    for helicity in (-1, 1):
+        for make in (wavefunctions.u, wavefunctions.v):
+
+            def dirac(q, make=make, helicity=helicity):
+                return jax.numpy.einsum("k,kij,j", q, matrices, make(q, 0.0, helicity))
+
+            of = slope(dirac)
+            np.testing.assert_allclose(of, 0, atol=1e-6 * size)
+
+        def products(q, helicity=helicity):
+            e = wavefunctions.polarisation(q, 0.0, helicity)
+            return jax.numpy.stack([currents.dot(e, q), currents.dot(e, e)])
+
+        np.testing.assert_allclose(slope(products), 0, atol=1e-9 * size)

@@ -1,0 +1,222 @@
+"""Hadronic processes of any particles, by matrix elements that are built from the list of legs.
+
+A `Process` adds up `Term`s: one matrix element each, and the partons that it stands for, which may
+come in either order and, exchanging particles and antiparticles, of either charge. Its channels are
+layouts of phase space (`groupings`, `layouts`), and the densities of their maps are the prior
+weights of the channels. `integrand` makes of it what `integrator` and `vegas` take, in picobarn.
+
+>>> chosen = of("g g > t t~ g")
+>>> len(chosen.layouts), chosen.space.masses
+(4, (173.0, 173.0, 0.0))
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax.integration import closed_forms, groupings, integrator, layouts, pdf, scales
+from hepjax.integration.amplitudes import recursion, standard_model, tree
+
+GLUON, QUARKS = 21, (1, 2, 3, 4, 5)
+
+
+class Cuts(NamedTuple):
+    """What jets must have: transverse momentum, GeV; pseudorapidity; distance to each other."""
+
+    min_pt: float = 20.0
+    max_eta: float = 5.0
+    min_delta_r: float = 0.4
+
+
+CUTS = Cuts()
+
+
+class Way(NamedTuple):
+    """How partons are put to the legs of a matrix element.
+
+    order: [leg] which of the particles of the process each leg is, the partons being 0 and 1;
+    partons: PDG codes of each pair that this stands for.
+    """
+
+    order: tuple[int, ...]
+    partons: tuple[tuple[int, int], ...]
+
+
+class Term(NamedTuple):
+    """A matrix element, and the ways in which it counts."""
+
+    plan: recursion.Plan
+    ways: tuple[Way, ...]
+
+
+class Process(NamedTuple):
+    """A hadronic process.
+
+    terms; space: masses and energy; layouts: channels; jets: particles that the cuts are for; cuts;
+    scale: of momenta; coupling: alpha_s by the squared scale of renormalisation; parameters of the
+    matrix elements, in which alpha_s is that of no scale.
+    """
+
+    terms: tuple[Term, ...]
+    space: layouts.Space
+    layouts: tuple[layouts.Layout, ...]
+    jets: tuple[int, ...]
+    cuts: Cuts
+    scale: scales.Scale
+    coupling: Callable[[Any], Any]
+    parameters: standard_model.Parameters
+
+
+def of(
+    *processes: str,
+    ways: tuple[tuple[Way, ...], ...] | None = None,
+    cuts: Cuts = CUTS,
+    scale: scales.Scale = scales.transverse,
+    coupling: Callable[[Any], Any] | None = None,
+    parameters: standard_model.Parameters = standard_model.DEFAULT,
+    energy: float = 13_000.0,
+    qed: int | None = None,
+) -> Process:
+    """Put a process together of one or several, such as "g g > t t~ g".
+
+    The outgoing particles of all have the same masses in the same order. ways: of each process
+    (None: the partons that it names); coupling: of the squared scale (None: that of the
+    parameters); energy: of the collision, GeV; qed: as in `tree.build`. Raises ValueError for
+    processes that do not belong together.
+    """
+    plans = [tree.build(process, qed) for process in processes]
+    if ways is None:
+        ways = tuple(
+            (Way(tuple(range(len(plan.fields))), ((*plan.process.incoming,),)),)  # type: ignore
+            for plan in plans
+        )
+    masses = {tuple(_mass(pid, parameters) for pid in plan.process.outgoing) for plan in plans}
+    if len(masses) != 1:
+        raise ValueError(f"processes: outgoing masses {sorted(masses)}, expected the same of all")
+    space = layouts.Space(masses.pop(), energy, cuts.min_pt)
+    channels = dict.fromkeys(x for plan in plans for x in groupings.suggested(plan))
+    jets = tuple(k for k, pid in enumerate(plans[0].process.outgoing) if _is_parton(pid))
+    fixed = parameters.alpha_s
+    return Process(
+        tuple(Term(plan, of_plan) for plan, of_plan in zip(plans, ways)),
+        space,
+        tuple(channels),
+        jets,
+        cuts,
+        scale,
+        coupling or (lambda square: jnp.full_like(square, fixed)),
+        parameters,
+    )
+
+
+def _mass(pid: int, parameters: standard_model.Parameters) -> float:
+    return float(standard_model.value(parameters, recursion.particle(pid).mass))
+
+
+def _is_parton(pid: int) -> bool:
+    return abs(pid) in (*QUARKS, GLUON)
+
+
+def top_pair_and_jet(**options: Any) -> Process:
+    """Give pp > tt~ and a jet, of gluons and five flavours of quarks without mass."""
+    quarks = tuple((q, GLUON) for q in QUARKS), tuple((-q, GLUON) for q in QUARKS)
+    pairs = tuple((q, -q) for q in QUARKS)
+    both = ((0, 1, 2, 3, 4), (0, 1, 3, 2, 4))  # with antiquarks, top and antitop are exchanged
+    of_quark = [Way(order, partons) for order, partons in zip(both, quarks)]
+    ways = (
+        (Way(both[0], ((GLUON, GLUON),)),),
+        (*of_quark, *map(turned, of_quark)),
+        (Way(both[0], pairs), turned(Way(both[0], pairs))),
+    )
+    return of("g g > t t~ g", "u g > t t~ u", "u u~ > t t~ g", ways=ways, **options)
+
+
+def turned(way: Way) -> Way:
+    """Exchange the hadrons that the two partons come from."""
+    order = (way.order[1], way.order[0], *way.order[2:])
+    return Way(order, tuple((b, a) for a, b in way.partons))
+
+
+def points(process: Process, u: jax.Array, channel: jax.Array) -> layouts.Points:
+    """Take numbers u [point, 3n - 2] through the layout of their channel [point]."""
+    each = [layouts.forward(process.space, layout, u) for layout in process.layouts]
+    row = jnp.arange(len(u))
+    return jax.tree.map(lambda *x: jnp.stack(x)[channel, row], *each)
+
+
+def passes(process: Process, at: layouts.Points) -> jax.Array:
+    """Tell whether points lie within the cuts [point] bool."""
+    out = at.momenta[:, 2:]
+    jets = out[:, np.array(process.jets, int)]
+    pt = jnp.hypot(jets[..., 1], jets[..., 2])
+    boost = jnp.log(at.first / at.second)[:, None] / 2  # of the partons; jets have no mass
+    eta = jnp.arcsinh(jets[..., 3] / jnp.where(pt > 0, pt, 1)) + boost
+    phi = jnp.arctan2(jets[..., 2], jets[..., 1])
+    cuts = process.cuts
+    kept = ((pt >= cuts.min_pt) & (jnp.abs(eta) <= cuts.max_eta)).all(-1)
+    for a in range(len(process.jets)):
+        for b in range(a):
+            turn = jnp.abs(phi[:, a] - phi[:, b])
+            turn = jnp.minimum(turn, 2 * np.pi - turn)
+            kept &= jnp.hypot(eta[:, a] - eta[:, b], turn) >= cuts.min_delta_r
+    return kept & (at.log_jacobian > -jnp.inf)
+
+
+def luminosities(
+    term: Term, densities: pdf.PDF, at: layouts.Points, square: jax.Array
+) -> jax.Array:
+    """Give products of parton densities, added up over the partons of each way [point, way].
+
+    square: [point] squared scale of factorisation, GeV^2.
+    """
+    flux = [pdf.xf(densities, x, square) / x[:, None] for x in (at.first, at.second)]
+    found = []
+    for way in term.ways:
+        columns = np.array([[pdf.column(pid) for pid in pair] for pair in way.partons])
+        found.append((flux[0][:, columns[:, 0]] * flux[1][:, columns[:, 1]]).sum(-1))
+    return jnp.stack(found, -1)
+
+
+def squared(process: Process, term: Term, momenta: jax.Array) -> jax.Array:
+    """Give |M|^2 of each way [point, way], with the alpha_s of the parameters."""
+    orders = np.array([way.order for way in term.ways])
+    found = tree.squared(term.plan, momenta[:, orders], process.parameters)
+    return found
+
+
+def integrand(process: Process, densities: pdf.PDF) -> integrator.Integrand:
+    """Make the integrand of a process, pb, for `integrator` and `vegas`."""
+    n, n_channels = len(process.space.masses), len(process.layouts)
+    measure = np.log(closed_forms.PICOBARN / 2) + (4 - 3 * n) * np.log(2 * np.pi)
+
+    def function(u: jax.Array, channel: jax.Array) -> integrator.Values:
+        at = points(process, u, channel)
+        kept = passes(process, at)
+        value = jnp.where(kept, cross_section(process, densities, at), 0.0)
+        energy = 2 * at.momenta[:, 0, 0]
+        value *= jnp.exp(jnp.where(kept, at.log_jacobian, 0.0) + measure - 2 * jnp.log(energy))
+        if n_channels == 1:
+            return integrator.Values(value)
+        back = [layouts.inverse(process.space, layout, at) for layout in process.layouts]
+        log_prior = jnp.stack([log for _, log in back], -1)
+        features = jnp.clip(jnp.where(kept[:, None], back[-1][0], 0.5), 0, 1)
+        log_prior = jnp.where(kept[:, None], jax.nn.log_softmax(log_prior, -1), 0.0)
+        return integrator.Values(value, features, log_prior)
+
+    return integrator.Integrand(function, 3 * n - 2, n_channels, 3 * n - 2 if n_channels > 1 else 0)
+
+
+def cross_section(process: Process, densities: pdf.PDF, at: layouts.Points) -> jax.Array:
+    """Give parton densities times |M|^2 [point], added up over all terms."""
+    renormalisation, factorisation = process.scale(at.momenta)
+    ratio = process.coupling(renormalisation) / process.parameters.alpha_s
+    total = jnp.zeros(len(at.first))
+    for term in process.terms:
+        power = len(term.plan.fields) - 2 - term.plan.qed
+        luminosity = luminosities(term, densities, at, factorisation)
+        of_term = squared(process, term, at.momenta)
+        total += ratio**power * (luminosity * of_term).sum(-1)
+    return total
