@@ -289,8 +289,9 @@ def _learn(
     (loss, (found, worth, n_bad)), slope = jax.value_and_grad(objective, has_aux=True)(state.params)
     old, back = jax.flatten_util.ravel_pytree(state.params)
     slope, _ = jax.flatten_util.ravel_pytree(slope)
+    change: Any
     change, opt_state = optax.scale_by_adam().update(slope, state.opt_state)
-    rate = optax.cosine_decay_schedule(settings.learning_rate, settings.n_steps)(state.step)
+    rate: Any = optax.cosine_decay_schedule(settings.learning_rate, settings.n_steps)(state.step)
     finite = jnp.isfinite(loss) & jnp.isfinite(slope).all()
     used = finite & (worth >= settings.kish)
     frozen = state.step >= (1 - settings.frozen) * settings.n_steps

@@ -67,6 +67,16 @@ def pulls(found: vegas.Estimate, exact: float) -> np.ndarray:
     return (value - exact) / error
 
 
+def summary(found: vegas.Estimate, exact: float) -> tuple[dict[str, float], np.ndarray]:
+    """Give mean and width of the pulls, the median relative standard deviation, the number of
+    trials, and the pulls [trial].
+    """
+    pull = pulls(found, exact)
+    rsd = float(np.median(found.rsd))
+    width = float(pull.std(ddof=1))
+    return {"mean": float(pull.mean()), "width": width, "rsd": rsd, "n": len(pull)}, pull
+
+
 def draw(path: Path, pull: np.ndarray, *, title: str = "") -> None:
     """Draw pulls [trial] beside the normal distribution that they should have."""
     edges = np.linspace(-4, 4, 17)

@@ -42,10 +42,30 @@ def test_few_seeds_scatter_as_they_say(found):
     assert np.median(found.rsd) < 1.0  # by even points it is 1.09
 
 
+def test_a_summary_holds_mean_width_and_what_a_point_is_worth(found):
+    numbers, pull = trials.summary(found, toys.camel_integral(2))
+    assert numbers["n"] == len(pull) == 20
+    assert numbers["mean"] == pytest.approx(np.mean(pull))
+    assert numbers["width"] == pytest.approx(np.std(pull, ddof=1))
+    assert numbers["rsd"] == np.median(found.rsd)
+
+
 def test_an_integral_that_is_not_that_is_seen(found):
     """Ten errors away: pulls are no test that cannot fail."""
     wrong = toys.camel_integral(2) + 10 * float(np.mean(found.error))
     assert trials.pulls(found, wrong).mean() < -5
+
+
+@pytest.mark.slow
+def test_kept_points_make_an_integrand_cheaper():
+    """With as many calls: the flow is narrower in the median, and no integral is off."""
+    rsd = {}
+    for buffered in (0, 3):
+        settings = SMALL._replace(buffer=2 * buffered, buffered=buffered, learning_rate=3e-3)
+        found = trials.estimates(CAMEL, settings, seeds(8), 8192)
+        assert np.abs(trials.pulls(found, toys.camel_integral(2))).max() < 4.5
+        rsd[buffered] = np.median(found.rsd)
+    assert rsd[3] < 0.9 * rsd[0]
 
 
 @pytest.mark.slow
