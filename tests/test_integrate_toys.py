@@ -14,10 +14,10 @@ def experiment(load_experiment):
 
 
 @pytest.mark.parametrize(
-    ("case", "behind_grid"),
-    [("camel2", True), pytest.param("ring_line", False, marks=pytest.mark.slow)],
+    ("case", "behind_grid", "buffered"),
+    [("camel2", True, 0), pytest.param("ring_line", False, 1, marks=pytest.mark.slow)],
 )
-def test_all_ways_find_the_integral(experiment, tmp_path, case, behind_grid):
+def test_all_ways_find_the_integral(experiment, tmp_path, case, behind_grid, buffered):
     config = experiment.Config(
         out=tmp_path / "run",
         case=case,
@@ -25,6 +25,7 @@ def test_all_ways_find_the_integral(experiment, tmp_path, case, behind_grid):
         n_points=512,
         n_bins=4,
         behind_grid=behind_grid,
+        buffered=buffered,
         n_sample=20_000,
         seeds=8,
     )
