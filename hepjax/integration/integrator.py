@@ -345,7 +345,7 @@ def train_step(
     def step(state: train.TrainState, _: Any) -> tuple[train.TrainState, StepSums]:
         key, later = jax.random.split(jax.random.fold_in(state.key, state.step))
         points = fresh(integrand, settings, state, key, layout)
-        state, first = _learn(integrand, settings, state, points)
+        state, first = _learn(integrand, settings._replace(kish=0.0), state, points)
         finite, extra = first.finite, state.extra
         moments = jax.tree.map(lambda x: jnp.where(finite, x, 0), first.moments)
         left = jnp.where(finite, 1 - 1 / settings.memory, 1)

@@ -52,7 +52,7 @@ def test_images_share_a_flow_and_find_the_integral(grouped):
     drawn = sampling.sample(integrand, settings, state, jax.random.key(1), 20_000)
     found = sampling.estimate(drawn, state.extra.active)
     assert abs(found.value - EXACT) < 4 * found.error
-    assert found.rsd < 1.0  # by even points it is 3.4
+    assert found.rsd < 1.0  # by even points it is 3.8
     means = [drawn.x[drawn.channel == k].mean(0) for k in (0, 1)]
     np.testing.assert_allclose(means[0], means[1], atol=0.01)  # one density for both
 
