@@ -66,17 +66,18 @@ _PAIRS: dict[str, Callable[[Any], processes.Pair]] = {
     "ttbar": lambda _: processes.top_pair(),
     "gluons": lambda _: processes.gluons(),
 }
-_PARTICLES: dict[str, Callable[..., hadronic.Process]] = {"ttbar_jet": hadronic.top_pair_and_jet}
+_PARTICLES = {"ttbar_jet": 1, "ttbar_2jets": 2}
+"""Jets beside the top pair."""
 
 
 def _particles(name: str) -> hadronic.Process:
     """Make a process of matrix elements, with the running coupling of the densities."""
     running = alpha_s.running(0.13, 91.188, loops=2)
-    n_out = 3 if name in _PARTICLES else len(name.split(">")[1].split())
+    n_out = len(name.split(">")[1].split()) if ">" in name else 2 + _PARTICLES[name]
     options: dict[str, Any] = {
         "coupling": lambda square: alpha_s.alpha_s(running, square),
-        "scale": scales.clustered if name in EVENTS or n_out == 3 else scales.half_sum,
+        "scale": scales.clustered if n_out < 4 else scales.half_sum,
     }
     if name in _PARTICLES:
-        return _PARTICLES[name](**options)
+        return hadronic.top_pair(_PARTICLES[name], **options)
     return hadronic.of(name, **options)

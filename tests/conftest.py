@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: item.path.name == "test_eight_devices.py")  # last: see below
+    items.sort(key=lambda item: item.path.name == "test_beside.py")  # last: see below
     if config.getoption("--slow"):
         return
     for item in items:
@@ -83,45 +84,75 @@ def onnx_folder(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def eight_devices(request, tmp_path_factory):
-    """Function of a pytest mark -> exit code and output of the tests in the folder eight_devices.
+def beside(request, tmp_path_factory):
+    """Function of a part of the tests, see test_beside.py -> exit code and output of its process.
 
-    They need a process of their own, and take minutes: it starts with the first test and runs on
-    the second core. NPROC enlarges its thread pool: with fewer threads than devices, collectives
-    dead-lock.
+    The processes run one after the other, on the second core, from the first test on. Those of the
+    folder eight_devices need one of their own: NPROC enlarges its thread pool, with fewer threads
+    than devices collectives dead-lock.
     """
-    folder, printed = Path(__file__).parent / "eight_devices", tmp_path_factory.mktemp("eight")
-    environment = {
-        **os.environ,
+    folder, printed = Path(__file__).parent, tmp_path_factory.mktemp("beside")
+    eight = {
         "NPROC": "32",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{QUICK_COMPILATION} --xla_force_host_platform_device_count=8",
-        "HEPJAX_EIGHT_DEVICES": "1",
     }
-    options = ("-q", "--slow", "--confcutdir", str(folder.parent), str(folder))
-    running = {}
-    for item in request.session.items:
-        if item.path.name == "test_eight_devices.py" and not list(item.iter_markers("skip")):
-            chosen = item.callspec.params["chosen"]
-            command = [sys.executable, "-m", "pytest", "-m", chosen, *options]
-            with (printed / chosen).open("w") as file:
-                running[chosen] = subprocess.Popen(
-                    command, env=environment, stdout=file, stderr=file, cwd=folder.parent.parent
-                )
+    waiting = [
+        item.callspec.params
+        for item in request.session.items
+        if item.path.name == "test_beside.py" and not list(item.iter_markers("skip"))
+    ]
+    codes, running = {}, []
 
-    def result(chosen):
-        return running[chosen].wait(timeout=1800), (printed / chosen).read_text()
+    def run():
+        for part in waiting:
+            command = [sys.executable, "-m", "pytest", "-q", *part["options"]]
+            command += ["--confcutdir", str(folder), str(folder / part["folder"])]
+            if part["folder"] != "eight_devices" and request.config.getoption("--slow"):
+                command.append("--slow")
+            own = eight if part["folder"] == "eight_devices" else {}
+            environment = {**os.environ, **own, BESIDE: part["folder"]}
+            with (printed / part["name"]).open("w") as file:
+                running[:] = [
+                    subprocess.Popen(
+                        command, env=environment, stdout=file, stderr=file, cwd=folder.parent
+                    )
+                ]
+                codes[part["name"]] = running[0].wait()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result(name):
+        while name not in codes:
+            thread.join(1.0)
+            assert thread.is_alive() or name in codes, f"{name}: its process did not start"
+        return codes[name], (printed / name).read_text()
 
     yield result
-    for process in running.values():
+    waiting.clear()
+    for process in running:
         if process.poll() is None:
             process.kill()
-            process.wait()
+    thread.join()
+
+
+BESIDE = "HEPJAX_TESTS_BESIDE"
+"""Names the folder of tests that a process is there for."""
 
 
 def pytest_ignore_collect(collection_path, config):
-    """The folder eight_devices is for a process that has them: test_eight_devices.py starts it."""
-    if collection_path.name == "eight_devices" and "HEPJAX_EIGHT_DEVICES" not in os.environ:
+    """Folders that have a process of their own are left to test_beside.py: eight_devices, which
+    needs one, and jets unless it is asked for by its path.
+    """
+    tests = Path(__file__).parent
+    if os.environ.get(BESIDE):
+        return None
+    if collection_path == tests / "eight_devices":
+        return True
+    asked = [Path(arg.split("::")[0]).absolute() for arg in config.args]
+    jets = tests / "jets"
+    if collection_path == jets and not any(jets in (path, *path.parents) for path in asked):
         return True
     return None
 

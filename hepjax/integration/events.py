@@ -2,14 +2,14 @@
 
 Unweighting (`unweighting`) leaves points, each with a weight of one or more. `of_pair` gives
 momenta and flavours to points of a process of two particles; `states` draws a flow of colour and
-helicities for each event, or `choose` a flow alone by `flow_sizes`; `colour_lines` writes it down;
-`assembled` makes events of all that for `io.lhe`, and `head` says what they add up to.
+helicities for each event, or `choose` a flow alone by `tree.flow_squares`; `colour_lines` writes it
+down; `assembled` makes events of all that for `io.lhe`, and `head` says what they add up to.
 
 Weights are in picobarn, their mean is the cross-section (the strategy 4 of Les Houches event files,
--4 where some are negative; arXiv:hep-ph/0109068). Strategy 3, in which all weights are one, has no
-place for what stands above the limit of unweighting, nor a unit for varied weights; a shower reads
-the cross-section from either. `picobarn` sets the scale, so that the sum is right whatever the
-limit was.
+-4 where some are negative; arXiv:hep-ph/0109068). By strategy 3 all events count the same, and
+Pythia takes them as one whatever is written: there is no place for what stands above the limit of
+unweighting, nor a unit for varied weights. `picobarn` sets the scale, so that the sum is right
+whatever the limit was.
 
 >>> quarks = colour_lines([((2, 1),), ((1, 2),)], np.array([0, 1]), n_legs=4)
 >>> quarks[:, :2].tolist()  # the quark is the first in one event, the second in the other
@@ -17,7 +17,6 @@ limit was.
 """
 
 import functools
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,18 +101,6 @@ def in_beams(outgoing: Any, first: Any, second: Any, energy: float) -> np.ndarra
     return np.concatenate([incoming, boosted], 1)
 
 
-def flow_sizes(
-    plan: recursion.Plan,
-    momenta: Any,
-    parameters: standard_model.Parameters = standard_model.DEFAULT,
-) -> jax.Array:
-    """Give how large each flow of colour of a process is [event, flow]: the squares of its
-    amplitudes, summed over helicities; momenta: [event, leg, 4].
-    """
-    size = jnp.abs(tree.amplitudes(plan, momenta, parameters)) ** 2
-    return size.sum(tuple(range(1, size.ndim - 1))).T
-
-
 def states(
     plan: recursion.Plan,
     momenta: Any,
@@ -130,18 +117,17 @@ def states(
     momenta = lorentz.boost_to_rest(p4, p4[:, None, :2].sum(2))
     by_helicity, by_flow = (np.asarray(x) for x in _sizes(plan, momenta, parameters))
     chosen = choose(np.maximum(by_helicity, 0), rng)
-    known = list(itertools.product(*(tree.helicities(field) for field in plan.fields)))
-    return choose(by_flow[np.arange(len(chosen)), chosen], rng), np.array(known)[chosen]
+    flow = choose(by_flow[np.arange(len(chosen)), chosen], rng)
+    return flow, tree.helicity_table(plan)[chosen]
 
 
 @functools.partial(jax.jit, static_argnames="plan")
 def _sizes(plan: recursion.Plan, momenta: Any, parameters: Any) -> tuple[jax.Array, jax.Array]:
     """Give |M|^2 [event, helicity], and squares of flows [event, helicity, flow]."""
     parts = tree.amplitudes(plan, momenta, parameters)
-    parts = parts.reshape(len(parts), -1, parts.shape[-1])
     weights = jnp.asarray(colour.matrix(plan.flows, plan.gluons))
-    whole = jnp.einsum("fhe,fg,ghe->eh", parts.conj(), weights, parts).real
-    return whole, (jnp.abs(parts) ** 2).transpose(2, 1, 0)
+    whole = jnp.einsum("ehf,fg,ehg->eh", parts.conj(), weights, parts).real
+    return whole, jnp.abs(parts) ** 2
 
 
 def colour_lines(

@@ -1,7 +1,7 @@
 """Hadronic processes of any particles, by matrix elements that are built from the list of legs.
 
-A `Process` adds up `Term`s: one matrix element each, and the partons that it stands for, which may
-come in either order and, exchanging particles and antiparticles, of either charge. Its channels are
+A `Process` adds up `Term`s: one matrix element each, and the flavours that it stands for
+(`flavours`). Its channels are
 layouts of phase space (`groupings`, `layouts`), and the densities of their maps are the prior
 weights of the channels. `integrand` makes of it what `integrator` and `vegas` take, in picobarn.
 
@@ -10,17 +10,28 @@ weights of the channels. `integrand` makes of it what `integrator` and `vegas` t
 (4, (173.0, 173.0, 0.0))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import closed_forms, groupings, integrator, layouts, pdf, scales
+from hepjax.integration import (
+    closed_forms,
+    flavours,
+    groupings,
+    integrator,
+    layouts,
+    pdf,
+    scales,
+)
 from hepjax.integration.amplitudes import recursion, standard_model, tree
 
-GLUON, QUARKS = 21, (1, 2, 3, 4, 5)
+PARTONS = (*flavours.QUARKS, flavours.GLUON)
+
+Coupling = Callable[[Any], Any]
+"""alpha_s by the squared scale of renormalisation, GeV^2."""
 
 
 class Cuts(NamedTuple):
@@ -34,22 +45,11 @@ class Cuts(NamedTuple):
 CUTS = Cuts()
 
 
-class Way(NamedTuple):
-    """How partons are put to the legs of a matrix element.
-
-    order: [leg] which of the particles of the process each leg is, the partons being 0 and 1;
-    partons: PDG codes of each pair that this stands for.
-    """
-
-    order: tuple[int, ...]
-    partons: tuple[tuple[int, int], ...]
-
-
 class Term(NamedTuple):
-    """A matrix element, and the ways in which it counts."""
+    """A matrix element, and the ways in which particles are put to it."""
 
     plan: recursion.Plan
-    ways: tuple[Way, ...]
+    ways: tuple[flavours.Way, ...]
 
 
 class Process(NamedTuple):
@@ -66,43 +66,55 @@ class Process(NamedTuple):
     jets: tuple[int, ...]
     cuts: Cuts
     scale: scales.Scale
-    coupling: Callable[[Any], Any]
+    coupling: Coupling
     parameters: standard_model.Parameters
 
 
 def of(
-    *processes: str,
-    ways: tuple[tuple[Way, ...], ...] | None = None,
+    process: str,
+    *,
     cuts: Cuts = CUTS,
     scale: scales.Scale = scales.transverse,
-    coupling: Callable[[Any], Any] | None = None,
+    coupling: Coupling | None = None,
     parameters: standard_model.Parameters = standard_model.DEFAULT,
     energy: float = 13_000.0,
     qed: int | None = None,
 ) -> Process:
-    """Put a process together of one or several, such as "g g > t t~ g".
+    """Take one matrix element, such as "g g > t t~ g", for the partons that it names.
 
-    The outgoing particles of all have the same masses in the same order. ways: of each process
-    (None: the partons that it names); coupling: of the squared scale (None: that of the
-    parameters); energy: of the collision, GeV; qed: as in `tree.build`. Raises ValueError for
-    processes that do not belong together.
+    coupling: None for the alpha_s of the parameters; energy: of the collision, GeV; qed: as in
+    `tree.build`.
     """
-    plans = [tree.build(process, qed) for process in processes]
-    if ways is None:
-        ways = tuple(
-            (Way(tuple(range(len(plan.fields))), ((*plan.process.incoming,),)),)  # type: ignore
-            for plan in plans
-        )
-    masses = {tuple(_mass(pid, parameters) for pid in plan.process.outgoing) for plan in plans}
+    legs = standard_model.parse(process)
+    flavours_of = (*legs.incoming, *legs.outgoing)
+    way = flavours.Way(tuple(range(len(flavours_of))), (flavours_of,))
+    return of_all({process: (way,)}, cuts, scale, coupling, parameters, energy, qed)
+
+
+def of_all(
+    elements: Mapping[str, tuple[flavours.Way, ...]],
+    cuts: Cuts = CUTS,
+    scale: scales.Scale = scales.transverse,
+    coupling: Coupling | None = None,
+    parameters: standard_model.Parameters = standard_model.DEFAULT,
+    energy: float = 13_000.0,
+    qed: int | None = None,
+) -> Process:
+    """Add up matrix elements, each put to particles in some ways; otherwise as `of`.
+
+    Raises ValueError for outgoing particles of other masses.
+    """
+    terms = tuple(Term(tree.build(name, qed), ways) for name, ways in elements.items())
+    outgoing = [term.plan.process.outgoing for term in terms]
+    masses = {tuple(_mass(pid, parameters) for pid in pids) for pids in outgoing}
     if len(masses) != 1:
-        raise ValueError(f"processes: outgoing masses {sorted(masses)}, expected the same of all")
-    space = layouts.Space(masses.pop(), energy, cuts.min_pt)
-    channels = dict.fromkeys(x for plan in plans for x in groupings.suggested(plan))
-    jets = tuple(k for k, pid in enumerate(plans[0].process.outgoing) if _is_parton(pid))
+        raise ValueError(f"elements: outgoing masses {sorted(masses)}, expected the same of all")
+    channels = dict.fromkeys(x for term in terms for x in groupings.suggested(term.plan))
+    jets = tuple(k for k, pid in enumerate(outgoing[0]) if abs(pid) in PARTONS)
     fixed = parameters.alpha_s
     return Process(
-        tuple(Term(plan, of_plan) for plan, of_plan in zip(plans, ways)),
-        space,
+        terms,
+        layouts.Space(masses.pop(), energy, cuts.min_pt),
         tuple(channels),
         jets,
         cuts,
@@ -116,28 +128,12 @@ def _mass(pid: int, parameters: standard_model.Parameters) -> float:
     return float(standard_model.value(parameters, recursion.particle(pid).mass))
 
 
-def _is_parton(pid: int) -> bool:
-    return abs(pid) in (*QUARKS, GLUON)
+def top_pair(n_jets: int, **options: Any) -> Process:
+    """Give pp > tt~ and up to two jets, of gluons and five flavours of quarks without mass.
 
-
-def top_pair_and_jet(**options: Any) -> Process:
-    """Give pp > tt~ and a jet, of gluons and five flavours of quarks without mass."""
-    quarks = tuple((q, GLUON) for q in QUARKS), tuple((-q, GLUON) for q in QUARKS)
-    pairs = tuple((q, -q) for q in QUARKS)
-    both = ((0, 1, 2, 3, 4), (0, 1, 3, 2, 4))  # with antiquarks, top and antitop are exchanged
-    of_quark = [Way(order, partons) for order, partons in zip(both, quarks)]
-    ways = (
-        (Way(both[0], ((GLUON, GLUON),)),),
-        (*of_quark, *map(turned, of_quark)),
-        (Way(both[0], pairs), turned(Way(both[0], pairs))),
-    )
-    return of("g g > t t~ g", "u g > t t~ u", "u u~ > t t~ g", ways=ways, **options)
-
-
-def turned(way: Way) -> Way:
-    """Exchange the hadrons that the two partons come from."""
-    order = (way.order[1], way.order[0], *way.order[2:])
-    return Way(order, tuple((b, a) for a, b in way.partons))
+    options: as for `of_all`.
+    """
+    return of_all(flavours.with_pair(n_jets), **options)
 
 
 def points(process: Process, u: jax.Array, channel: jax.Array) -> layouts.Points:
@@ -168,14 +164,14 @@ def passes(process: Process, at: layouts.Points) -> jax.Array:
 def luminosities(
     term: Term, densities: pdf.PDF, at: layouts.Points, square: jax.Array
 ) -> jax.Array:
-    """Give products of parton densities, added up over the partons of each way [point, way].
+    """Give products of parton densities, added up over the flavours of each way [point, way].
 
     square: [point] squared scale of factorisation, GeV^2.
     """
     flux = [pdf.xf(densities, x, square) / x[:, None] for x in (at.first, at.second)]
     found = []
     for way in term.ways:
-        columns = np.array([[pdf.column(pid) for pid in pair] for pair in way.partons])
+        columns = np.array([[pdf.column(pid) for pid in case[:2]] for case in way.flavours])
         found.append((flux[0][:, columns[:, 0]] * flux[1][:, columns[:, 1]]).sum(-1))
     return jnp.stack(found, -1)
 

@@ -80,9 +80,11 @@ def groups(
     factors: Sequence[tuple[float, float]] = SEVEN,
     pdf_set: int | None = None,
     numbers: Iterable[int] = (),
+    *,
+    combine: str = "replicas",
 ) -> tuple[lhe.Group, ...]:
     """Name scale variations, then members, in the order of their columns; pdf_set: its number in
-    LHAPDF; numbers: of members of it.
+    LHAPDF; numbers: of members of it; combine: how their spread is an error, replicas or hessian.
     """
     count = iter(range(1001, 10**9))
     found = []
@@ -99,7 +101,7 @@ def groups(
         for k in numbers
     ]
     if of_set:
-        found.append(lhe.Group({"name": "densities", "combine": "replicas"}, tuple(of_set)))
+        found.append(lhe.Group({"name": "densities", "combine": combine}, tuple(of_set)))
     return tuple(found)
 
 

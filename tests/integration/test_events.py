@@ -54,7 +54,7 @@ def top(densities, tmp_path_factory):
         index, carried = unweighting.unweight(weight, most, rng)
         weights = events.picobarn(carried, cross_section)
         p4, pid = events.of_pair(pair, densities, u[index], channel[index], (6, -6), 172.5, rng)
-        sizes = jax.jit(lambda p4: events.flow_sizes(plan, p4, TOP))(p4)
+        sizes = jax.jit(lambda p4: tree.flow_squares(plan, p4, TOP))(p4)
         flows = (*plan.flows, ((3, 1), (2, 4)), ((3, 2), (1, 4)))  # of gluons, of quarks
         chosen = np.where(pid[:, 0] == 21, events.choose(sizes, rng), 2 + (pid[:, 0] < 0))
         colours = events.colour_lines(flows, chosen, 4)
@@ -146,9 +146,7 @@ def test_colour_flows_along_with_momentum(top):
 
 @needs_pythia
 def test_lepton_pairs(densities, tmp_path):
-    """Quarks in either order, leptons by their angle to the quark; pylhe's way to look at them is
-    in tests/io.
-    """
+    """Quarks in either order, leptons by their angle to the quark."""
     rng = np.random.default_rng(3)
     z = closed_forms.z_boson(91.1876, 2.50419, 0.2312, 0.2315)
     pair = processes.drell_yan([closed_forms.PHOTON, z], (60.0, 120.0))
@@ -176,6 +174,26 @@ def test_lepton_pairs(densities, tmp_path):
     assert np.average((along == quark_first)[above], weights=weights[above]) > 0.55
 
 
+@needs_pythia
+def test_lepton_beams(tmp_path):
+    """Electrons and positrons to muons at 10 GeV; more weight on half of the events."""
+    rng, n = np.random.default_rng(4), 60
+    cos, phi = rng.uniform(-1, 1, n), rng.uniform(0, 2 * np.pi, n)
+    sin = np.sqrt(1 - cos**2)
+    space = 5 * np.stack([sin * np.cos(phi), sin * np.sin(phi), cos], 1)
+    rest = np.stack([np.concatenate([np.full((n, 1), 5.0), p], 1) for p in (space, -space)], 1)
+    p4 = events.in_beams(rest, np.ones(n), np.ones(n), 10.0)
+    np.testing.assert_allclose(p4[:, 2:], rest, atol=1e-12)
+    weights = events.picobarn(1 + np.arange(n) % 2, 868.5)
+    known = {"colours": np.zeros((n, 4, 2), int), "scale": 10.0, "alpha_s": 0.18}
+    made = events.assembled(p4, np.tile([-11, 11, 13, -13], (n, 1)), weights, **known)
+    head = events.head(made, 868.5, 0.3, beams=(-11, 11), energies=(5.0, 5.0))
+    lhe.write(tmp_path / "muons.lhe", head, made)
+    found, sigma, _, _ = showered(tmp_path / "muons.lhe", "PDF:lepton = off")
+    np.testing.assert_allclose(found, made.weight, rtol=1e-9)
+    assert sigma == pytest.approx(868.5, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("process", "name"),
     [
@@ -189,7 +207,7 @@ def test_flows_as_madgraph_draws_them(hepjax_data, process, name):
     found = next(lhe_reader.chunks(hepjax_data / name, 2000))
     own = (found.pid.reshape(-1, 4) == [*plan.process.incoming, *plan.process.outgoing]).all(1)
     p4 = found.p4.reshape(-1, 4, 4)[own]
-    size = np.asarray(jax.jit(lambda p4: events.flow_sizes(plan, p4))(p4))
+    size = np.asarray(jax.jit(lambda p4: tree.flow_squares(plan, p4))(p4))
     share = size / size.sum(1, keepdims=True)
 
     def joined(colours):
@@ -235,12 +253,14 @@ def test_flows_with_their_helicities(two_to):
     plan = tree.build("g g > t t~")
     p4 = np.repeat(two_to((0, 0), (173.0, 173.0), 600.0, n=1), 2000, 0)
     flow, helicity = events.states(plan, p4, np.random.default_rng(1))
-    parts = np.asarray(jax.jit(lambda p4: tree.amplitudes(plan, p4))(p4[:1])).reshape(2, 16)
+    parts = np.asarray(jax.jit(lambda p4: tree.amplitudes(plan, p4))(p4[:1]))[0].T
+    assert parts.shape == (2, 16)
     weights = colour.matrix(plan.flows, plan.gluons)
     whole = np.array([(x.conj() @ weights @ x).real for x in parts.T])
     squares = np.abs(parts) ** 2
-    expected = 2000 * whole / whole.sum() * squares / squares.sum(0)
-    count = np.zeros((2, 16))
+    place = ((tree.helicity_table(plan) + 1) // 2) @ [8, 4, 2, 1]
+    expected, count = np.zeros((2, 2, 16))
+    expected[:, place] = 2000 * whole / whole.sum() * squares / squares.sum(0)
     np.add.at(count, (flow, ((helicity + 1) // 2) @ [8, 4, 2, 1]), 1)
     some = expected > 1e-6
     assert count[~some].sum() == 0

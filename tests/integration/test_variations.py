@@ -109,6 +109,9 @@ def test_names_in_order():
     assert [w.attributes["MUR"] for w in scales.weights] == [str(r) for r, _ in variations.SEVEN]
     assert scales.attributes["combine"] == "envelope"
     assert densities.weights[1].attributes == {"PDF": "247002"}
+    assert densities.attributes["combine"] == "replicas"
+    (one,) = variations.groups((), 90400, [1], combine="hessian")
+    assert one.attributes["combine"] == "hessian"
     assert variations.groups((), 1) == ()
     ratios = {r / f for r, f in variations.SEVEN}
     assert max(ratios) == 2

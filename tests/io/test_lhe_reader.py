@@ -83,6 +83,23 @@ def test_written_and_read_again(known, tmp_path):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b), err_msg=name)
 
 
+@needs_pylhe
+def test_pylhe_reads_what_is_written_again(known, tmp_path):
+    """Headers of other generators are no hindrance."""
+    import pylhe
+
+    path, head, events = known
+    lhe.write(tmp_path / "again.lhe.gz", head, events)
+    both = [pylhe.LHEFile.fromfile(str(x)) for x in (path, tmp_path / "again.lhe.gz")]
+    assert both[0].init.procInfo == both[1].init.procInfo
+    first, second = (list(itertools.islice(x.events, N)) for x in both)
+    for one, other in zip(first, second, strict=True):
+        assert one.eventinfo == other.eventinfo
+        assert one.particles == other.particles
+        assert one.weights == other.weights
+        assert (one.optional, one.attributes) == (other.optional, other.attributes)
+
+
 def test_momenta_add_up(known):
     """To the digits that are written: incoming ones to outgoing ones."""
     _, _, events = known

@@ -130,7 +130,7 @@ class _Hand(NamedTuple):
 def _closed(
     plan: Plan, momenta: Any, parameters: Parameters, helicity: Any
 ) -> tuple[jax.Array, np.ndarray, tuple[int, ...]]:
-    """Give amplitudes [strand, helicity, point], what flows are made of, and the shape of points."""
+    """Give amplitudes [strand, helicity, point], what flows are made of, shape of the points."""
     flat, signs, shape = _flattened(plan, momenta, helicity)
     made = tables.tables(plan, helicity is None)
     n_in = len(plan.process.incoming)
