@@ -33,24 +33,28 @@ def float64():
         yield
 
 
-def started(integrand):
+def started(integrand, settings=SETTINGS):
     """A beginning whose networks are float64, so that rounding is small."""
-    state = integrator.init(integrand, SETTINGS, jax.random.key(0))
+    state = integrator.init(integrand, settings, jax.random.key(0))
     wide = jax.tree.map(lambda x: x.astype(float), state.params)
-    return train.init(wide, integrator.optimiser(SETTINGS), state.key, state.extra)
+    return train.init(wide, integrator.optimiser(settings), state.key, state.extra)
 
 
-@pytest.mark.parametrize("n_channels", [1, 3])
-def test_the_integral_is_the_same_on_one_and_on_eight(n_channels):
+@pytest.mark.parametrize(("n_channels", "buffered"), [(1, 0), (3, 1)])
+def test_the_integral_is_the_same_on_one_and_on_eight(n_channels, buffered):
+    """With points that are learned from again, too."""
     integrand = INTEGRANDS[n_channels]
+    settings = SETTINGS._replace(buffer=4 * buffered, buffered=buffered)
     found = {}
     for devices in (1, 8):
         layout = parallel.layout(devices)
-        step = integrator.train_step(integrand, SETTINGS, layout)
+        step = integrator.train_step(integrand, settings, layout)
         plan = train.Settings(n_steps=20, steps_per_call=10, log_every=10)
-        trained = train.fit(step, started(integrand), None, integrator.finish, plan, layout=layout)
+        trained = train.fit(
+            step, started(integrand, settings), None, integrator.finish, plan, layout=layout
+        )
         drawn = sampling.sample(
-            integrand, SETTINGS, trained.state, jax.random.key(1), 8192, chunk=4096, layout=layout
+            integrand, settings, trained.state, jax.random.key(1), 8192, chunk=4096, layout=layout
         )
         found[devices] = drawn, jax.device_get(trained.state.params)
     (one, one_params), (eight, eight_params) = found[1], found[8]
