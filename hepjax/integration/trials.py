@@ -83,9 +83,11 @@ def draw(path: Path, pull: np.ndarray, *, title: str = "") -> None:
     at = np.linspace(-4, 4, 161)
     with plot.figure(path) as ax:
         count, _ = np.histogram(pull, edges)
-        ax.stairs(count, edges, label=f"mean {pull.mean():.2f}, width {pull.std(ddof=1):.2f}")
+        black = plot.look(0)["color"]
+        label = f"mean {pull.mean():.2f}, width {pull.std(ddof=1):.2f}"
+        ax.stairs(count, edges, color=black, label=label)
         middle = (edges[1:] + edges[:-1]) / 2
-        ax.errorbar(middle, count, np.sqrt(count), fmt="none", color=plot.look(0)["color"])
+        ax.errorbar(middle, count, np.sqrt(count), fmt="none", color=black)
         normal = len(pull) * np.diff(edges)[0] * np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
         ax.plot(at, normal, "--", color=plot.look(1)["color"], label="normal")
         ax.set(xlabel="(Integral - exact) / error", ylabel="Trials")
