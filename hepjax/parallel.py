@@ -150,6 +150,18 @@ def place_batch(layout: Layout, batch: Any, *, stacked: bool = False) -> Any:
     return jax.device_put(jax.tree.map(share, batch), sharding)
 
 
+def spread(layout: Layout, x: jax.Array, axis: int = 0) -> jax.Array:
+    """Share an array that is made within a step among the devices along an axis, and so what is
+    computed from it; values stay what they are.
+
+    Raises ValueError under pmap, where a step has its own part of everything.
+    """
+    if layout.mode != "jit":
+        raise ValueError(f"mode: {layout.mode!r}, expected 'jit' to share what a step makes")
+    spec = PartitionSpec(*[None] * axis, AXIS)
+    return jax.lax.with_sharding_constraint(x, NamedSharding(layout.mesh, spec))
+
+
 def local_outputs(layout: Layout, output: Any) -> Any:
     """Join the outputs of all devices of a mapped call into [event, ...] on the host."""
     gathered = jax.device_get(output)

@@ -75,3 +75,13 @@ def test_memory_is_kept_from_call_to_call():
     assert done.returncode == 0, done.stderr
     before, *after = map(int, done.stdout.split())
     assert max(after) <= 0.1 * before, done.stdout
+
+
+def test_what_a_step_makes_is_shared_and_stays_what_it_is():
+    one = parallel.layout(1)
+    x = jnp.arange(6.0).reshape(2, 3)
+    for axis in (0, 1):
+        found = jax.jit(lambda x, axis=axis: parallel.spread(one, 2 * x, axis))(x)
+        np.testing.assert_array_equal(found, 2 * x)
+    with pytest.raises(ValueError, match="mode: 'pmap', expected 'jit'"):
+        parallel.spread(parallel.layout(1, "pmap"), x)

@@ -74,12 +74,17 @@ def init(
 
 
 def log_weights(
-    layers: Layers | None, features: Any, log_prior: jax.Array, active: Any = True
+    layers: Layers | None,
+    features: Any,
+    log_prior: jax.Array,
+    active: Any = True,
+    alike: Any = None,
 ) -> jax.Array:
     """Give log alpha [..., channel], of weights that add up to one over the active channels.
 
     layers: None for the prior alone; features: [..., feature] that the network looks at; log_prior:
-    [..., channel], -inf where a channel cannot come to the point; active: [channel].
+    [..., channel], -inf where a channel cannot come to the point; active: [channel]; alike:
+    [channel] the output of the network that a channel gets (None: one of its own).
     """
     prior = jnp.where(active, log_prior, -jnp.inf)
     some = (prior > -jnp.inf).any(-1, keepdims=True)
@@ -89,21 +94,19 @@ def log_weights(
         for k, layer in enumerate(layers):
             x = x @ layer["kernel"] + layer["bias"]
             x = jax.nn.leaky_relu(x) if k < len(layers) - 1 else x
+        x = x if alike is None else x[..., np.asarray(alike)]
         total = total + x.astype(total.dtype)
     return jnp.where(some, jax.nn.log_softmax(total, -1), -jnp.inf)
 
 
-def survivors(active: Any, integral: Any, threshold: float) -> np.ndarray:
+def survivors(active: Any, integral: Any, threshold: float) -> jax.Array:
     """Drop the smallest of the active channels, as long as all that is dropped makes less than a
     share of the sum [channel] bool.
 
     integral: [channel], of the absolute value. The largest always stays.
     """
-    active, size = np.asarray(active), np.abs(np.asarray(integral, float))
-    size = np.where(active, size, 0.0)
-    order = np.argsort(size, kind="stable")
-    small = np.cumsum(size[order]) < threshold * size.sum()
-    small[-1] = False
-    kept = active.copy()
-    kept[order[small]] = False
-    return kept
+    active = jnp.asarray(active)
+    size = jnp.where(active, jnp.abs(jnp.asarray(integral)), 0.0)
+    order = jnp.argsort(jnp.where(active, size, -1.0), stable=True)
+    small = jnp.cumsum(size[order]) < threshold * size.sum()
+    return active & ~jnp.zeros_like(active).at[order].set(small.at[-1].set(False))

@@ -69,14 +69,15 @@ class Drawn(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """An integral, its error, n points, and the relative standard deviation: error over value,
-    times the root of n.
+    """An integral, its error, n points, the relative standard deviation: error over value, times
+    the root of n; and the part of the integral of the absolute value that is negative, where told.
     """
 
     value: Any
     error: Any
     n: Any
     rsd: Any
+    negative: Any = 0.0
 
 
 def cells(dim: int, settings: Settings) -> tuple[int, ...]:
@@ -187,6 +188,31 @@ def refine(edges: jax.Array, x: jax.Array, weight: jax.Array, damping: float) ->
         return jnp.where(until[-1] > 0, moved.at[0].set(0).at[-1].set(1), edges)
 
     return jax.vmap(one, (0, 1))(edges, index)
+
+
+def graded(edges: jax.Array, growth: float = 1.0) -> jax.Array:
+    """Make a grid [..., bin + 1] fit for a flow behind it: no bin is wider than another and
+    `growth` times the distance to it, as many bins.
+
+    A bare grid has one wide bin beside a narrow peak, whose tail in it no point will find.
+    """
+    edges = jnp.asarray(edges)
+    if edges.ndim > 1:
+        return jax.vmap(lambda one: graded(one, growth))(edges)
+    width = jnp.diff(edges)
+    size = jnp.minimum(jnp.append(width, width[-1]), jnp.append(width[0], width))
+    apart = growth * jnp.abs(edges[:, None] - edges)
+    size = (size + apart).min(1)  # at the edges
+    near = jnp.append(0, jnp.geomspace(1e-9, 0.5, 128))
+    inner = jnp.concatenate([near, 1 - near[-2:0:-1]]) * width[:, None]  # from the left edge
+    most = jnp.minimum(size[:-1, None], size[1:, None] + growth * (width[:, None] - 2 * inner))
+    most = jnp.minimum(most + growth * inner, width[:, None])
+    at = jnp.append((edges[:-1, None] + inner).reshape(-1), edges[-1])
+    one_over = jnp.append((1 / most).reshape(-1), 1 / size[-1])
+    pieces = jnp.diff(at) * (one_over[1:] + one_over[:-1]) / 2
+    until = jnp.append(0, jnp.cumsum(pieces))
+    found = jnp.interp(jnp.linspace(0, 1, len(edges)) * until[-1], until, at)
+    return found.at[0].set(edges[0]).at[-1].set(edges[-1])
 
 
 def step(

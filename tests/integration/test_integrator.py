@@ -1,6 +1,7 @@
 """Trainings of integrators: right integrals before and after, narrower weights, bad integrands."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -121,18 +122,6 @@ def test_all_channels_by_vegas(channels, beta):
     assert abs(found.value.sum() - covered_integral()) < 4 * error + 1e-3
 
 
-def test_a_narrow_peak_trains_without_a_number_that_is_none():
-    settings = vegas.Settings(n_points=20_000, n_bins=100, beta=0.0)
-    _, learned = vegas.integrate(
-        toys.peak, vegas.init(2, settings), jax.random.key(0), settings, n_steps=20
-    )
-    integrand = Integrand(lambda x, channel: Values(toys.peak(x)), 2)
-    _, state = fit(integrand, SMALL._replace(n_steps=40), grids=learned.edges[None])
-    assert all_finite(state)
-    found, _ = estimated(integrand, SMALL, state)
-    assert found.value == pytest.approx(1, abs=0.1)
-
-
 def test_negative_integrands():
     """Of either sign, with the loss of channels and with that of divergence."""
     integrand = Integrand(lambda x, channel: Values(toys.camel(x) - 1.5), 2)
@@ -160,13 +149,119 @@ def test_values_that_are_no_numbers_are_counted_and_harm_nothing(n_channels):
         sampling.sample(integrand, SMALL, state, jax.random.key(0), 1000, chunk=1000)
 
 
-def test_a_network_that_is_no_number_is_no_zero(channels):
-    """It must be seen: the loop stops on a sum that is not finite."""
+def test_steps_whose_loss_is_no_number_are_skipped_and_counted(channels):
+    """Nothing changes but their number; the log says so, and sampling stops."""
     integrand, state, _ = channels
     broken = jax.tree.map(lambda x: x * jnp.nan, state.params.weights)
-    state = state._replace(params=state.params._replace(weights=broken))
-    _, sums = jax.jit(integrator.train_step(integrand, SMALL))(state, None)
-    assert np.isnan(sums.loss)
+    broken = state._replace(params=state.params._replace(weights=broken))
+    step = jax.jit(integrator.train_step(integrand, SMALL))
+    after, sums = step(broken, None)
+    assert (sums.skipped, sums.steps, sums.loss) == (1, 1, 0)
+    assert after.step == broken.step + 1
+    for name in ("params", "opt_state", "extra"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(broken, name))
+    loss, values = integrator.finish(jax.device_get(sums))
+    assert np.isnan(loss)
+    assert values["skipped"] == 1
+    with pytest.raises(ValueError, match="1024 of 1024 weights are no finite numbers"):
+        sampling.sample(integrand, SMALL, broken, jax.random.key(0), 1024, chunk=1024)
+    good = step(state, None)[1]
+    _, values = integrator.finish(jax.tree.map(jnp.add, sums, good))
+    assert values["skipped"] == 0.5
+    assert values["loss"] == pytest.approx(float(good.loss))
+
+
+def test_values_whose_squares_are_no_numbers_are_skipped():
+    """The integrand is finite, and its variance is not."""
+    integrand = Integrand(lambda x, channel: Values(1e200 * toys.camel(x)), 2)
+    settings = SMALL._replace(loss=lambda found: losses.spread(found).sum())
+    state = integrator.init(integrand, settings, jax.random.key(0))
+    after, sums = jax.jit(integrator.train_step(integrand, settings))(state, None)
+    assert sums.skipped == 1
+    assert all_finite(after)
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
+
+
+def test_channel_weights_freeze_and_their_moments_too(channels):
+    integrand, _, _ = channels
+    settings = SMALL._replace(n_steps=10, frozen=0.5, n_points=128)
+    state = integrator.init(integrand, settings, jax.random.key(0))
+    step = jax.jit(integrator.train_step(integrand, settings))
+    states = [state]
+    for _ in range(8):
+        states.append(step(states[-1], None)[0])
+
+    def moved(a, b, part):
+        leaves = zip(*(jax.tree.leaves(part(one)) for one in (a, b)))
+        return any((np.asarray(x) != np.asarray(y)).any() for x, y in leaves)
+
+    back = jax.flatten_util.ravel_pytree(state.params)[1]
+    parts = [lambda one: one.params.weights, lambda one: back(one.opt_state.mu).weights]
+    for part in parts:
+        assert moved(states[4], states[5], part)
+        assert not moved(states[5], states[8], part)
+    for part in (lambda one: one.params.flows, lambda one: back(one.opt_state.nu).flows):
+        assert moved(states[5], states[8], part)
+
+
+def test_small_channels_are_dropped_at_intervals():
+    def uneven(x, channel):
+        prior = jnp.log(jnp.array([[0.7, 0.2995, 0.0005]])) + 0 * x[:, :1]
+        return Values(toys.camel(x), x, prior)
+
+    integrand = Integrand(uneven, 2, n_channels=3, n_features=2)
+    settings = SMALL._replace(drop=0.01, drop_every=3, n_steps=6)
+    state = integrator.init(integrand, settings, jax.random.key(0))
+    step = jax.jit(integrator.train_step(integrand, settings))
+    active = []
+    for _ in range(6):
+        state, _ = step(state, None)
+        active.append(state.extra.active.tolist())
+    assert active == [[True] * 3] * 2 + [[True, True, False]] * 4
+    found, drawn = estimated(integrand, settings, state)
+    assert (drawn.channel < 2).all()
+    assert abs(found.value - toys.camel_integral(2)) < 4 * found.error
+
+
+def test_what_must_not_be_negative_is_counted():
+    """By the training, whose state stays finite; sampling says how many."""
+    integrand = Integrand(lambda x, channel: Values(x[:, 0] - 0.25), 2, signed=False)
+    state = integrator.init(integrand, SMALL, jax.random.key(0))
+    step = jax.jit(integrator.train_step(integrand, SMALL))
+    after, sums = step(state, None)
+    assert 80 < sums.n_negative < 180
+    assert sums.n_bad == sums.n_negative
+    assert all_finite(after)
+    with pytest.raises(ValueError, match=r"\d+ of 1000 weights are negative, expected none"):
+        sampling.sample(integrand, SMALL, after, jax.random.key(0), 1000, chunk=1000)
+    signed = integrand._replace(signed=True)
+    assert jax.jit(integrator.train_step(signed, SMALL))(state, None)[1].n_negative == 0
+    found, _ = estimated(signed, SMALL, state)
+    assert abs(found.value - 0.25) < 4 * found.error
+    assert found.negative == pytest.approx(0.1, abs=0.01)  # 1/32 of 1/32 + 9/32
+
+
+def test_a_step_of_many_channels_is_no_longer_program():
+    """What is compiled does not grow with the channels."""
+
+    def program(n):
+        def function(x, channel):
+            return Values(toys.camel(x), x, jnp.zeros((len(x), n)))
+
+        integrand = Integrand(function, 2, n, 2)
+        state = jax.eval_shape(
+            lambda key: integrator.init(integrand, SMALL, key), jax.random.key(0)
+        )
+        return jax.make_jaxpr(integrator.train_step(integrand, SMALL))(state, None)
+
+    def size(jaxpr):
+        inner = [x for one in jaxpr.eqns for x in jax.tree.leaves(list(one.params.values()))]
+        inner = [getattr(x, "jaxpr", x) for x in inner]
+        return len(jaxpr.eqns) + sum(size(x) for x in inner if hasattr(x, "eqns"))
+
+    few, many = (size(program(n).jaxpr) for n in (3, 60))
+    assert few > 500
+    assert many == few
 
 
 def test_nothing_at_all_gives_zero():

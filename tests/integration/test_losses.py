@@ -99,6 +99,20 @@ def test_a_soft_clip_has_a_threshold_that_works(points):
     assert losses.spread(one) > 0.01  # clipped weights have a spread of their own
 
 
+@pytest.mark.parametrize("threshold", [0.3, 1.0, 5.0])
+def test_thresholds_are_in_units_of_the_mean_size(threshold):
+    """Each gives its own value, that of the formula."""
+    weight = np.array([[1.0, 2.0, 30.0, 0.0]])
+    none, real = np.zeros((1, 4)), np.ones((1, 4), bool)
+    found = losses.sums(weight, none, none, np.array([0]), real, 1, threshold)
+    room = threshold * 33 / 4
+    clipped = room * np.log(weight / room + np.sqrt((weight / room) ** 2 + 1))
+    assert found.first[0] == pytest.approx(clipped.sum())
+    assert found.second[0] == pytest.approx((clipped**2).sum())
+    assert clipped.max() < 30 * min(1, 0.9 * threshold)
+    assert found.size[0] == 33
+
+
 def test_zeros_and_empty_places_have_finite_slopes():
     x = np.array([[0.2, 0.7, 0.9]])
     value, real = np.array([[0.0, 2.0, 5.0]]), np.array([[True, True, False]])

@@ -44,6 +44,28 @@ def test_overweights_carry_what_is_above_and_restore_the_sum(weight):
     assert np.mean(counts) / len(weight) == pytest.approx(found, rel=0.01)
 
 
+@pytest.mark.parametrize("overweight", [0.0, 1e-3, 0.05, 0.5])
+def test_what_is_carried_restores_the_cross_section_exactly(weight, overweight):
+    """Probability to be kept, by a uniform number of each point, times what is carried: the weight
+    itself, point by point.
+    """
+    most = unweighting.limit(weight, overweight)
+
+    class Even:
+        def __init__(self, u):
+            self.u = u
+
+        def uniform(self, size):
+            return np.full(size, self.u)
+
+    grid = (np.arange(1000) + 0.5) / 1000
+    total = np.zeros(len(weight[:200]))
+    for u in grid:
+        index, carried = unweighting.unweight(weight[:200], most, Even(u))
+        total[index] += carried / len(grid)
+    np.testing.assert_allclose(total, weight[:200] / most, atol=0.51 / len(grid))
+
+
 def test_equal_weights_are_all_kept():
     index, carried = unweighting.unweight(np.full(50, 3.0), 3.0, np.random.default_rng(0))
     assert len(index) == 50

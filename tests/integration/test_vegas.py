@@ -144,3 +144,21 @@ def test_channels_side_by_side_are_those_one_after_the_other():
         assert float(one.value) == pytest.approx(float(found.value[k]), rel=1e-9)
         np.testing.assert_allclose(states.edges[k], state.edges, atol=1e-9)
         np.testing.assert_allclose(states.weight[k], state.weight, rtol=1e-6, atol=1e-9)
+
+
+def test_a_graded_grid_has_no_wide_bin_beside_a_narrow_one():
+    """A bin is at most as wide as another and the distance to it; ends and numbers stay."""
+    narrow = 0.3 + 1e-5 * np.linspace(-1, 1, 99)
+    edges = np.concatenate([[0], narrow, [1]])
+    found = np.asarray(vegas.graded(np.stack([edges, np.linspace(0, 1, 101)])))
+    assert found.shape == (2, 101)
+    assert (found[:, [0, -1]] == [0, 1]).all()
+    np.testing.assert_allclose(found[1], np.linspace(0, 1, 101), atol=1e-12)
+    width = np.diff(found[0])
+    assert (width > 0).all()
+    assert np.maximum(width[1:] / width[:-1], width[:-1] / width[1:]).max() < 4
+    inside = (found[0] > narrow[0]) & (found[0] < narrow[-1])
+    assert 60 < inside.sum() < 90  # most bins stay in the peak
+    assert ((found[0] > 0.3 + 1e-5) & (found[0] < 0.301)).sum() >= 4
+    slow = np.diff(np.asarray(vegas.graded(edges, growth=0.3)))
+    assert np.maximum(slow[1:] / slow[:-1], slow[:-1] / slow[1:]).max() < 2
