@@ -1,11 +1,10 @@
-"""The sides of madnis_vs_peers.py: what is integrated, hepjax here, madnis and vegas beside it.
+"""The sides of madnis_vs_peers.py: hepjax here, madnis in a process of its own.
 
 A side has begin(seed), which gives the number of parameters, train(n) -> CPU seconds, and
-sample(n) -> (CPU seconds, points). `ours` compiles all first. `madnis` and `classical` start
-`_torch_madnis.py` and `_vegas.py` in an environment of their own, made where it is missing.
+sample(n) -> (CPU seconds, points). `ours` compiles all first; `madnis` starts `_torch_madnis.py` in
+the environment of the peers, which is made where it is missing.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import integrate
+from _madnis_cases import Case
 
-from hepjax.integration import closed_forms, integrator, losses, maps, sampling, toys, vegas
+from hepjax.integration import integrator, sampling
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -25,21 +24,6 @@ import _peers
 
 HERE = Path(__file__).parent
 PEERS = ("torch==2.13.0", "madnis==1.0.0", "vegas==6.4.1")
-LIMITS = 60.0**2, 1000.0**2  # of the squared mass, GeV^2
-VECTORS = [
-    closed_forms.PHOTON,
-    closed_forms.z_boson(91.1876, 2.50419, 0.2312),
-    closed_forms.z_boson(400.0, 0.5, 0.2312),
-]
-
-
-class Case(NamedTuple):
-    """An integrand, its integral, and how flows are trained on it."""
-
-    integrand: integrator.Integrand
-    exact: float
-    n_steps: int
-    loss: losses.Loss
 
 
 class Side(NamedTuple):
@@ -48,53 +32,6 @@ class Side(NamedTuple):
     begin: Callable[[int], int]
     train: Callable[[int], float]
     sample: Callable[[int], tuple[float, sampling.Sampled]]
-
-
-def cross_section(s: Any, cos: Any) -> Any:
-    """Up quarks to muons by photon, Z and Z': d sigma / d cos(theta), pb."""
-    size = closed_forms.fermion_pair(s, cos, 2, 13, VECTORS, 0.00781751)
-    return size * closed_forms.PICOBARN
-
-
-def lineshape(u: jax.Array, channel: jax.Array) -> integrator.Values:
-    """Map points by 1 / s^2 or by one of the two peaks, and give the cross-section there."""
-    peaks = [(one.mass, one.width) for one in VECTORS[1:]]
-    mapped = [maps.power(u[:, 0], *LIMITS, 2.0)]
-    mapped += [maps.breit_wigner(u[:, 0], *LIMITS, *peak) for peak in peaks]
-    row = jnp.arange(len(u))
-    s, log_jacobian = (jnp.stack(x)[channel, row] for x in zip(*mapped))
-    cos = 2 * u[:, 1] - 1
-    log_prior = [maps.power_inverse(s, *LIMITS, 2.0)[1]]
-    log_prior += [maps.breit_wigner_inverse(s, *LIMITS, *peak)[1] for peak in peaks]
-    features = jnp.stack([jnp.log(s / LIMITS[0]) / math.log(LIMITS[1] / LIMITS[0]), cos], -1)
-    value = 2 * jnp.exp(log_jacobian) * cross_section(s, cos)
-    return integrator.Values(value, features, jax.nn.log_softmax(jnp.stack(log_prior, -1), -1))
-
-
-def lineshape_integral() -> float:
-    """Integrate the lineshape by a rule, piece by piece; of cos(theta), whose square is all there
-    is, three points are exact.
-    """
-    at, weight = np.polynomial.legendre.leggauss(3)
-    width = [k * m for m in (91.1876, 400.0) for k in (m - 20, m - 5, m, m + 5, m + 20)]
-    edges = np.array([LIMITS[0], *width, LIMITS[1]])
-
-    def over_cos(s: float) -> float:
-        return float((weight * np.asarray(cross_section(np.full(3, s), at))).sum())
-
-    pieces = [integrate.quad(over_cos, *x, epsrel=1e-9) for x in zip(edges, edges[1:])]
-    return sum(value for value, _ in pieces)
-
-
-def cases() -> dict[str, Case]:
-    """Give the integrands that flows are trained on."""
-    found = {}
-    for dim, n_steps in ((4, 300), (8, 500)):
-        one = integrator.Integrand(lambda x, _: integrator.Values(toys.camel(x)), dim)
-        found[f"camel{dim}"] = Case(one, toys.camel_integral(dim), n_steps, losses.kullback_leibler)
-    three = integrator.Integrand(lineshape, 2, 3, 2)
-    found["lineshape"] = Case(three, lineshape_integral(), 300, losses.stratified_variance)
-    return found
 
 
 def ours(case: Case, settings: integrator.Settings, n: int, chunk: int) -> Side:

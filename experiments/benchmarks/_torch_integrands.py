@@ -9,9 +9,9 @@ import math
 
 import torch
 
-LOW, HIGH = 60.0**2, 1000.0**2  # of the squared mass, GeV^2
+LOW, HIGH = 20.0**2, 2000.0**2  # of the squared mass, GeV^2
 SIN2, ALPHA, PICOBARN = 0.2312, 0.00781751, 0.3893793721e9
-RESONANCES = ((91.1876, 2.50419), (400.0, 0.5))  # mass and width of Z and Z', GeV
+RESONANCES = ((91.1876, 2.50419), (500.0, 5.0))  # mass and width of Z and Z', GeV
 
 
 def camel(x: torch.Tensor) -> torch.Tensor:
@@ -23,7 +23,7 @@ def camel(x: torch.Tensor) -> torch.Tensor:
 
 
 def ring_line(x: torch.Tensor) -> torch.Tensor:
-    """A ring of radius 0.35 about the centre and a line 0.5 long on the diagonal, both 0.01 wide."""
+    """A ring of radius 0.35 about the centre and a line 0.5 long on the diagonal, 0.01 wide."""
     dx, dy = x[:, 0] - 0.5, x[:, 1] - 0.5
     ring = torch.exp(-((torch.sqrt(dx**2 + dy**2) - 0.35) ** 2) / (2 * 0.01**2))
     on_line = (dx + dy).abs() < 0.25 * 2**0.5
