@@ -70,7 +70,10 @@ def ours(case: Case, settings: integrator.Settings, n: int, chunk: int) -> Side:
 def madnis(
     cache: Path, folder: Path, name: str, case: Case, settings: integrator.Settings
 ) -> tuple[Side, float]:
-    """Start madnis; also tell how far its integrand is from ours, relatively, at random points."""
+    """Start madnis; also tell how far its integrand is from ours, relatively, at random points.
+
+    Raises ValueError where that is more than rounding.
+    """
     folder.mkdir()
     n_channels = case.integrand.n_channels
     rng = np.random.default_rng(0)
@@ -85,6 +88,8 @@ def madnis(
         found |= {"features": given.features, "prior": jnp.exp(given.log_prior)}
     with np.load(folder / "values.npz") as file:
         apart = max(float(np.abs(file[k] / np.asarray(v) - 1).max()) for k, v in found.items())
+    if apart > 1e-10:
+        raise ValueError(f"{name}: {apart:.1e} between the integrands of both sides")
 
     def begin(seed: int) -> int:
         return int(

@@ -56,13 +56,13 @@ def compared(
     ask: Ask, name: str, case: Case, settings: vegas.Settings, seeds: range
 ) -> dict[str, float]:
     """Compare relative standard deviations, means over seeds, and their ratio, ours over theirs;
-    pull: of our integral, over all seeds.
+    pulls: of the integrals over all seeds.
     """
     dim = case.integrand.dim
     here = frozen(lambda x: case.integrand.function(x, None).value, dim, settings)
     ours, theirs = [here(seed) for seed in seeds], [ask(name, 0, dim, settings, s) for s in seeds]
     (rsd, error), (other, other_error) = map(mean, ([x.rsd for x in y] for y in (ours, theirs)))
-    whole = vegas.combine(ours)
+    pulls = [float((x.value - case.exact) / x.error) for x in map(vegas.combine, (ours, theirs))]
     return {
         "rsd": rsd,
         "rsd_error": error,
@@ -70,8 +70,9 @@ def compared(
         "rsd_vegas_error": other_error,
         "rsd_ratio": rsd / other,
         "rsd_ratio_error": rsd / other * float(np.hypot(error / rsd, other_error / other)),
-        "pull": float((whole.value - case.exact) / whole.error),
-        "n": float(whole.n / len(ours)),
+        "pull": pulls[0],
+        "pull_vegas": pulls[1],
+        "n": float(np.mean([x.n for x in ours])),
         "n_vegas": float(np.mean([x.n for x in theirs])),
     }
 
