@@ -39,9 +39,9 @@ MIN_BIN = 10
 class Settings(NamedTuple):
     """How much is drawn, and how fast a step adapts.
 
-    n_points: a step; n_bins: of each axis, fewer where points would be too few; damping: of the grid, 0 keeps it; beta: how strongly
-    points go where the integrand varies, 0 for VEGAS without cells; share: of the points that do,
-    the others are even over the cells.
+    n_points: a step; n_bins: of each axis, fewer for few points (MIN_BIN); damping: of the grid, 0
+    keeps it; beta: how strongly points go where the integrand varies, 0 for VEGAS without cells;
+    share: of the points that do, the others are even over the cells.
     """
 
     n_points: int = 20_000
