@@ -143,6 +143,12 @@ def test_trained_wants_as_many_parameters(benchmark, cases):
         scripted(benchmark, cases, 12_000)
 
 
+def test_turns_divide_a_training(benchmark, restored_precision, monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark.peers, "classical", lambda cache: None)
+    with pytest.raises(ValueError, match="n_turns: 7, expected to divide 300"):
+        benchmark.main(benchmark.Config(out=tmp_path / "run", n_turns=7))
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.75])
 def test_vegas_compared(benchmark, cases, double, beta):
     """vegas' answers are made up: twice the spread at the same number of points."""

@@ -108,6 +108,8 @@ def main(config: Config) -> dict[str, Any]:
         for name in config.cases:
             case = all_cases[name]
             case = case._replace(n_steps=config.n_steps or case.n_steps)
+            if case.n_steps % config.n_turns:
+                raise ValueError(f"n_turns: {config.n_turns}, expected to divide {case.n_steps}")
             size = {"n_points": config.n_points, "n_steps": case.n_steps}
             settings = integrator.Settings(loss=case.loss, **size)
             folder, block = run.path / f"madnis_{name}", case.n_steps // config.n_turns
