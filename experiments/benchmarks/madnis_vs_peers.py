@@ -2,7 +2,7 @@
 
 Paper:    MadNIS, arXiv:2212.06172 and arXiv:2311.01548; VEGAS+, arXiv:2009.05112
 Command:  uv run experiments/benchmarks/madnis_vs_peers.py --out RUN
-Cost:     a quarter of an hour on one core; the peers' environment (1.2 GB, made once) besides
+Cost:     ten minutes on one quiet core; the peers' environment (1.2 GB, made once) besides
 Expected: step_ratio and sample_ratio below 0.5, rsd_ratio below 1.05, of VEGAS within 0.1 of 1, of
           VEGAS+ within 0.2
 
