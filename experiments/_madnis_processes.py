@@ -7,20 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepjax.integration import (
+from hepjax.integration import integrator, report, sampling
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.events import generation, unweighting
+from hepjax.integration.hadrons import (
     alpha_s,
-    closed_forms,
-    generation,
     hadronic,
-    integrator,
     observables,
     pdf,
     processes,
-    report,
-    sampling,
-    scales,
-    unweighting,
 )
+from hepjax.integration.kinematics import scales
 
 Z = closed_forms.z_boson(91.1876, 2.50419, 0.2312, 0.2315)
 PYTHIA = {"drell_yan": (1459.6, 2.7), "ttbar": (566.2, 0.7), "gluons": (9.0e6, 0.011e6)}

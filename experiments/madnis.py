@@ -29,11 +29,11 @@ import numpy as np
 from hepjax import checkpoint, runs, train
 from hepjax.integration import (
     integrator,
-    processes,
     report,
     sampling,
     vegas,
 )
+from hepjax.integration.hadrons import processes
 
 sys.path.insert(0, str(Path(__file__).parent))
 

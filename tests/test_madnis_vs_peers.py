@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms, integrator, maps, vegas
+from hepjax.integration import integrator, vegas
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.kinematics import maps
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import integrate
 
-from hepjax.integration import closed_forms, integrator, losses, maps, toys
+from hepjax.integration import integrator, losses, toys
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.kinematics import maps
 
 LIMITS = 20.0**2, 2000.0**2  # of the squared mass, GeV^2
 VECTORS = [

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import events, hadronic, pdf, processes, variations
 from hepjax.integration.amplitudes import recursion, standard_model, tree
+from hepjax.integration.events import assembly, variations
+from hepjax.integration.hadrons import hadronic, pdf, processes
 from hepjax.io import lhe
 
 CHUNK = 512
@@ -60,7 +61,7 @@ def of_particles(
         return at, hadronic.parts(process, densities, at), process.scale(at.momenta)
 
     at, size, scale = _chunked(looked_at, u, channel)
-    chosen = events.choose(np.maximum(size, 0), rng)
+    chosen = assembly.choose(np.maximum(size, 0), rng)
     pid = np.array([case.pids for case in each])[chosen]
     colours, spin = np.zeros((*pid.shape, 2), int), np.full(pid.shape, 9.0)
     term_of = np.array([case.term for case in each])[chosen]
@@ -81,7 +82,7 @@ def of_particles(
     power = len(process.space.masses) - process.terms[0].plan.qed
     squares = np.stack(scale, 1)
     return Drawn(
-        events.in_beams(at.momenta[:, 2:], at.first, at.second, process.space.energy),
+        assembly.in_beams(at.momenta[:, 2:], at.first, at.second, process.space.energy),
         pid,
         colours,
         spin,
@@ -104,7 +105,7 @@ def of_pair(
     [event]; flows of colour are those of the Standard Model, helicities are not told.
     """
     legs, mass = process.outgoing, process.mass
-    p4, pid = events.of_pair(process, densities, u, channel, legs, mass, rng)
+    p4, pid = assembly.of_pair(process, densities, u, channel, legs, mass, rng)
     colours = np.zeros((*pid.shape, 2), int)
     for case in np.unique(pid, axis=0):
         rows = np.flatnonzero((pid == case).all(1))
@@ -146,8 +147,8 @@ def write(
     energies = (drawn.energy / 2, drawn.energy / 2)
     share = variations.shares(drawn.p4, energies)
     given = densities, coupling, drawn.power, share, drawn.pid[:, :2], drawn.scale
-    weights = events.picobarn(weight, cross_section[0])
-    made = events.assembled(
+    weights = assembly.picobarn(weight, cross_section[0])
+    made = assembly.assembled(
         drawn.p4,
         drawn.pid,
         weights,
@@ -160,7 +161,7 @@ def write(
     )
     groups = variations.groups(pdf_set=pdf_set or None)
     words = {"energies": energies, "pdf_set": pdf_set, "groups": groups, "text": text}
-    lhe.write(path, events.head(made, *cross_section, **words), made)
+    lhe.write(path, assembly.head(made, *cross_section, **words), made)
     return made
 
 
@@ -177,11 +178,11 @@ def _coloured(
     for k in range(0, len(momenta), CHUNK):
         some = momenta[k : k + CHUNK]
         whole = np.concatenate([some, np.repeat(some[-1:], CHUNK - len(some), 0)])
-        flow, spin = events.states(plan, whole, rng, parameters)
+        flow, spin = assembly.states(plan, whole, rng, parameters)
         flows.append(flow[: len(some)])
         spins.append(spin[: len(some)])
     return (
-        events.colour_lines(plan.flows, np.concatenate(flows), momenta.shape[1]),
+        assembly.colour_lines(plan.flows, np.concatenate(flows), momenta.shape[1]),
         np.concatenate(spins),
     )
 

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms
-from hepjax.integration.amplitudes import standard_model, tree
+from hepjax.integration.amplitudes import closed_forms, standard_model, tree
 
 MODEL = standard_model.DEFAULT._replace(width_z=0.0)
 ALPHA_S = 0.118

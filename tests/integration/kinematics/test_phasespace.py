@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax.integration import phasespace
+from hepjax.integration.kinematics import phasespace
 
 CASES = {
     "two": (0.0, 0.0),

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax.integration import pdf
+from hepjax.integration.hadrons import pdf
 from hepjax.io import lhagrid
 
 needs_pythia = pytest.mark.skipif(

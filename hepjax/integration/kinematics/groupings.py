@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hepjax.integration.amplitudes import recursion, standard_model
-from hepjax.integration.layouts import Layout, Node, Split, leaves
+from hepjax.integration.kinematics.layouts import Layout, Node, Split, leaves
 
 
 def suggested(plan: recursion.Plan, *, most: int = 2) -> tuple[Layout, ...]:

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax.integration import alpha_s, pdf, processes, variations
+from hepjax.integration.events import variations
+from hepjax.integration.hadrons import alpha_s, pdf, processes
 from hepjax.io import lhagrid, lhe_reader
 
 needs_pythia = pytest.mark.skipif(

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import lorentz
-from hepjax.integration import pdf, processes
 from hepjax.integration.amplitudes import colour, recursion, standard_model, tree
+from hepjax.integration.hadrons import pdf, processes
 from hepjax.io import lhe
 
 FIRST_LINE = 501

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms, pdf, processes, vegas
+from hepjax.integration import vegas
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.hadrons import pdf, processes
 from hepjax.io import lhagrid
 
 pytestmark = pytest.mark.skipif(

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hepjax.integration import channels, unweighting
+from hepjax.integration import channels
+from hepjax.integration.events import unweighting
 
 TINY = 1e-12
 """Invariants below this share of the squared energy are taken for it."""

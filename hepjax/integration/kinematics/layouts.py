@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import maps, phasespace
+from hepjax.integration.kinematics import maps, phasespace
 
 
 class Split(NamedTuple):

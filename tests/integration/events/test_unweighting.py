@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepjax.integration import unweighting
+from hepjax.integration.events import unweighting
 
 
 @pytest.fixture(scope="module")

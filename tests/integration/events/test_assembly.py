@@ -7,16 +7,9 @@ import numpy as np
 import pytest
 
 from hepjax import lorentz
-from hepjax.integration import (
-    alpha_s,
-    closed_forms,
-    events,
-    pdf,
-    processes,
-    unweighting,
-    variations,
-)
-from hepjax.integration.amplitudes import colour, standard_model, tree
+from hepjax.integration.amplitudes import closed_forms, colour, standard_model, tree
+from hepjax.integration.events import assembly, unweighting, variations
+from hepjax.integration.hadrons import alpha_s, pdf, processes
 from hepjax.io import lhe, lhe_reader
 
 needs_pythia = pytest.mark.skipif(
@@ -52,21 +45,21 @@ def top(densities, tmp_path_factory):
         cross_section, error = weight.mean(), weight.std() / len(weight) ** 0.5
         most = unweighting.limit(weight, 0.01)
         index, carried = unweighting.unweight(weight, most, rng)
-        weights = events.picobarn(carried, cross_section)
-        p4, pid = events.of_pair(pair, densities, u[index], channel[index], (6, -6), 172.5, rng)
+        weights = assembly.picobarn(carried, cross_section)
+        p4, pid = assembly.of_pair(pair, densities, u[index], channel[index], (6, -6), 172.5, rng)
         sizes = jax.jit(lambda p4: tree.flow_squares(plan, p4, TOP))(p4)
         flows = (*plan.flows, ((3, 1), (2, 4)), ((3, 2), (1, 4)))  # of gluons, of quarks
-        chosen = np.where(pid[:, 0] == 21, events.choose(sizes, rng), 2 + (pid[:, 0] < 0))
-        colours = events.colour_lines(flows, chosen, 4)
+        chosen = np.where(pid[:, 0] == 21, assembly.choose(sizes, rng), 2 + (pid[:, 0] < 0))
+        colours = assembly.colour_lines(flows, chosen, 4)
         running = alpha_s.running(0.118, 172.5, loops=2)
         share, scale = variations.shares(p4, (6500.0, 6500.0)), np.full(len(p4), 172.5)
         coupling = jax.jit(lambda q2: alpha_s.alpha_s(running, q2))
         ratios = variations.scales(densities, coupling, 2, share, pid[:, :2], scale)
         known = {"scale": scale, "alpha_s": 0.118, "masses": {6: 172.5}}
         further = weights[:, None] * np.asarray(ratios)
-        made = events.assembled(p4, pid, weights, colours=colours, variations=further, **known)
+        made = assembly.assembled(p4, pid, weights, colours=colours, variations=further, **known)
         names = variations.groups(pdf_set=247000)
-        head = events.head(made, cross_section, error, pdf_set=247000, groups=names)
+        head = assembly.head(made, cross_section, error, pdf_set=247000, groups=names)
         lhe.write(path, head, made)
     return path, head, made
 
@@ -153,12 +146,12 @@ def test_lepton_pairs(densities, tmp_path):
     u, channel, weight = sampled(pair, densities, 20_000, 1)
     most = unweighting.limit(weight, 0.02)
     index, carried = unweighting.unweight(weight, most, rng)
-    p4, pid = events.of_pair(pair, densities, u[index], channel[index], (13, -13), 0.0, rng)
-    colours = events.colour_lines([((2, 1),), ((1, 2),)], pid[:, 0] < 0, 4)
-    weights = events.picobarn(carried, weight.mean())
+    p4, pid = assembly.of_pair(pair, densities, u[index], channel[index], (13, -13), 0.0, rng)
+    colours = assembly.colour_lines([((2, 1),), ((1, 2),)], pid[:, 0] < 0, 4)
+    weights = assembly.picobarn(carried, weight.mean())
     scale = lorentz.mass(p4[:, 2:].sum(1))
-    made = events.assembled(p4, pid, weights, colours=colours, scale=scale, alpha_s=0.13)
-    head = events.head(made, weight.mean(), weight.std() / len(weight) ** 0.5)
+    made = assembly.assembled(p4, pid, weights, colours=colours, scale=scale, alpha_s=0.13)
+    head = assembly.head(made, weight.mean(), weight.std() / len(weight) ** 0.5)
     lhe.write(tmp_path / "leptons.lhe", head, made)
     _, sigma, _, _ = showered(tmp_path / "leptons.lhe", "PartonLevel:all = off")
     one = head.processes[0]
@@ -182,12 +175,12 @@ def test_lepton_beams(tmp_path):
     sin = np.sqrt(1 - cos**2)
     space = 5 * np.stack([sin * np.cos(phi), sin * np.sin(phi), cos], 1)
     rest = np.stack([np.concatenate([np.full((n, 1), 5.0), p], 1) for p in (space, -space)], 1)
-    p4 = events.in_beams(rest, np.ones(n), np.ones(n), 10.0)
+    p4 = assembly.in_beams(rest, np.ones(n), np.ones(n), 10.0)
     np.testing.assert_allclose(p4[:, 2:], rest, atol=1e-12)
-    weights = events.picobarn(1 + np.arange(n) % 2, 868.5)
+    weights = assembly.picobarn(1 + np.arange(n) % 2, 868.5)
     known = {"colours": np.zeros((n, 4, 2), int), "scale": 10.0, "alpha_s": 0.18}
-    made = events.assembled(p4, np.tile([-11, 11, 13, -13], (n, 1)), weights, **known)
-    head = events.head(made, 868.5, 0.3, beams=(-11, 11), energies=(5.0, 5.0))
+    made = assembly.assembled(p4, np.tile([-11, 11, 13, -13], (n, 1)), weights, **known)
+    head = assembly.head(made, 868.5, 0.3, beams=(-11, 11), energies=(5.0, 5.0))
     lhe.write(tmp_path / "muons.lhe", head, made)
     found, sigma, _, _ = showered(tmp_path / "muons.lhe", "PDF:lepton = off")
     np.testing.assert_allclose(found, made.weight, rtol=1e-9)
@@ -216,7 +209,7 @@ def test_flows_as_madgraph_draws_them(hepjax_data, process, name):
         return sorted(map(sorted, ends))
 
     n = len(plan.flows)
-    ours = [joined(x) for x in events.colour_lines(plan.flows, np.arange(n), 4)]
+    ours = [joined(x) for x in assembly.colour_lines(plan.flows, np.arange(n), 4)]
     theirs = np.array([ours.index(joined(x)) for x in found.colours.reshape(-1, 4, 2)[own]])
     chosen = theirs[:, None] == np.arange(n)
     variance = (share * (1 - share)).sum(0)
@@ -236,7 +229,7 @@ def test_helicities_as_madgraph_draws_them(hepjax_data, process, name):
     found, plan = next(lhe_reader.chunks(path, 2000)), tree.build(process)
     assert found.pid[:4].tolist() == [*plan.process.incoming, *plan.process.outgoing]
     p4 = found.p4.reshape(-1, 4, 4)
-    flow, helicity = events.states(plan, p4, np.random.default_rng(0))
+    flow, helicity = assembly.states(plan, p4, np.random.default_rng(0))
     assert set(np.unique(helicity)) == {-1, 1}
     assert set(np.unique(flow)) == set(range(len(plan.flows)))
     ours, theirs = (
@@ -252,7 +245,7 @@ def test_flows_with_their_helicities(two_to):
     """At one point: how often each pair of both, beside |M|^2 of helicities and squares by hand."""
     plan = tree.build("g g > t t~")
     p4 = np.repeat(two_to((0, 0), (173.0, 173.0), 600.0, n=1), 2000, 0)
-    flow, helicity = events.states(plan, p4, np.random.default_rng(1))
+    flow, helicity = assembly.states(plan, p4, np.random.default_rng(1))
     parts = np.asarray(jax.jit(lambda p4: tree.amplitudes(plan, p4))(p4[:1]))[0].T
     assert parts.shape == (2, 16)
     weights = colour.matrix(plan.flows, plan.gluons)
@@ -273,21 +266,21 @@ def test_flows_with_their_helicities(two_to):
 def test_options_are_drawn_as_often_as_they_should(tmp_path):
     rng = np.random.default_rng(0)
     size = np.tile([0.0, 3.0, 0.0, 1.0, 0.0], (8000, 1)) * rng.exponential(size=(8000, 1))
-    count = np.bincount(events.choose(size, rng), minlength=5)
+    count = np.bincount(assembly.choose(size, rng), minlength=5)
     assert count[[0, 2, 4]].sum() == 0
     assert count[3] == pytest.approx(2000, abs=4 * 39)
     for bad in ([0.0, 0.0], [1.0, -1.0], [np.nan, 1.0]):
         with pytest.raises(ValueError, match="in event 1, expected some above 0 and none below"):
-            events.choose([[1.0, 1.0], bad], rng)
+            assembly.choose([[1.0, 1.0], bad], rng)
 
 
 def test_lines_of_incoming_and_outgoing_legs():
     """A quark has a colour, an antiquark an anticolour, a gluon both, on either side."""
     plan = tree.build("u u~ > u u~ g")
-    lines = events.colour_lines(plan.flows, np.arange(len(plan.flows)), 5)
+    lines = assembly.colour_lines(plan.flows, np.arange(len(plan.flows)), 5)
     pid = np.tile([2, -2, 2, -2, 21], (len(plan.flows), 1))
     assert ((lines > 0) == [[1, 0], [0, 1], [1, 0], [0, 1], [1, 1]]).all()
-    events._check_colours(pid, lines)
+    assembly._check_colours(pid, lines)
     assert len({x.tobytes() for x in lines}) == len(plan.flows)
 
 
@@ -295,11 +288,11 @@ def test_picobarn_restores_the_cross_section():
     rng = np.random.default_rng(0)
     weight = rng.lognormal(0, 1, 5000) * rng.choice([1, 1, -1], 5000)
     _, carried = unweighting.unweight(weight, unweighting.limit(weight, 0.05), rng)
-    found = events.picobarn(carried, weight.mean())
+    found = assembly.picobarn(carried, weight.mean())
     assert found.mean() == pytest.approx(weight.mean(), rel=1e-12)
     np.testing.assert_allclose(found / carried, found[0] / carried[0])
     with pytest.raises(ValueError, match="carried: 2 weights with mean 0"):
-        events.picobarn([1.0, -1.0], 3.0)
+        assembly.picobarn([1.0, -1.0], 3.0)
 
 
 @pytest.fixture
@@ -319,8 +312,8 @@ def good(two_to):
 def test_processes_share_the_cross_section(good):
     p4, pid, colours = good
     known = {"colours": colours, "scale": 100.0, "alpha_s": 0.118}
-    made = events.assembled(p4, pid, np.array([1.0, 2.0, -1.0]), process=[1, 1, 2], **known)
-    head = events.head(made, 4.0, 0.4)
+    made = assembly.assembled(p4, pid, np.array([1.0, 2.0, -1.0]), process=[1, 1, 2], **known)
+    head = assembly.head(made, 4.0, 0.4)
     assert head.strategy == -4
     assert [(p.number, p.cross_section) for p in head.processes] == [(1, 6.0), (2, -2.0)]
     assert sum(p.error**2 for p in head.processes) == pytest.approx(0.4**2)
@@ -351,14 +344,14 @@ def test_processes_share_the_cross_section(good):
 def test_bad_events_are_named(good, change, message):
     p4, pid, colours = change(*good)
     with pytest.raises(ValueError, match=message):
-        events.assembled(p4, pid, 1.0, colours=colours, scale=100.0, alpha_s=0.118)
+        assembly.assembled(p4, pid, 1.0, colours=colours, scale=100.0, alpha_s=0.118)
 
 
 @pytest.mark.parametrize("text", ["g g > t t~ g", "u d > u d g", "u~ g > u~ e- e+", "g g > g g"])
 def test_lines_of_colour(text):
     """Each colour comes in and goes out, and each particle has what it must."""
     plan = tree.build(text)
-    tags = events.colour_lines(plan.flows, range(len(plan.flows)), len(plan.fields))
+    tags = assembly.colour_lines(plan.flows, range(len(plan.flows)), len(plan.fields))
     legs = [*plan.process.incoming, *plan.process.outgoing]
     n_in = len(plan.process.incoming)
     for flow in tags:

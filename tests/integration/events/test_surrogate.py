@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from hepjax import lorentz
-from hepjax.integration import phasespace, surrogate, unweighting
 from hepjax.integration.amplitudes import standard_model, tree
+from hepjax.integration.events import surrogate, unweighting
+from hepjax.integration.kinematics import phasespace
 
 TOP = standard_model.DEFAULT._replace(mass_top=172.5)
 SMALL = surrogate.Settings(width=32, n_hidden=2, batch_size=256, n_steps=1500)

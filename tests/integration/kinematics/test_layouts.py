@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import layouts, phasespace
-from hepjax.integration.layouts import Layout, Space, Split
+from hepjax.integration.kinematics import layouts, phasespace
+from hepjax.integration.kinematics.layouts import Layout, Space, Split
 
 TOPS = Space((173.0, 173.0, 0.0), energy=2000.0, min_pt=20.0)
 JETS = Space((173.0, 173.0, 0.0, 0.0), energy=13_000.0, min_pt=20.0)

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax.integration import flavours
 from hepjax.integration.amplitudes import standard_model, tree
+from hepjax.integration.hadrons import flavours
 
 
 def cases(found):

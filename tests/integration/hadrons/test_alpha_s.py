@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from hepjax.integration import alpha_s
+from hepjax.integration.hadrons import alpha_s
 
 needs_pythia = pytest.mark.skipif(
     importlib.util.find_spec("pythia8mc") is None,

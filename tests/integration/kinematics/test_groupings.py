@@ -2,9 +2,9 @@
 
 import pytest
 
-from hepjax.integration import groupings
 from hepjax.integration.amplitudes import tree
-from hepjax.integration.layouts import Layout, Split, leaves
+from hepjax.integration.kinematics import groupings
+from hepjax.integration.kinematics.layouts import Layout, Split, leaves
 
 TOP = 173.0
 

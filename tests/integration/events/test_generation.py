@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from hepjax import lorentz
-from hepjax.integration import alpha_s, generation, hadronic, pdf, processes, scales
+from hepjax.integration.events import generation
+from hepjax.integration.hadrons import (
+    alpha_s,
+    hadronic,
+    pdf,
+    processes,
+)
+from hepjax.integration.kinematics import scales
 from hepjax.io import lhe_reader
 
 pytestmark = pytest.mark.skipif(
@@ -111,7 +118,7 @@ def test_a_file_holds_all(top, densities, tmp_path):
 
 @pytest.mark.parametrize("name", ["drell_yan", "gluons"])
 def test_pairs(name, densities):
-    from hepjax.integration import closed_forms
+    from hepjax.integration.amplitudes import closed_forms
 
     z = closed_forms.z_boson(91.2, 2.5, 0.23)
     made = {

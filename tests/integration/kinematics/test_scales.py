@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import scales
+from hepjax.integration.kinematics import scales
 
 PAIR = np.array(
     [[[300, 0, 0, 300], [300, 0, 0, -300], [300, 80, 0, 240], [300, -80, 0, -240.0]]]

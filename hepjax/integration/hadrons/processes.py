@@ -16,7 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import closed_forms, integrator, maps, pdf
+from hepjax.integration import integrator
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.hadrons import pdf
+from hepjax.integration.kinematics import maps
 
 PROTON = "NNPDF23_lo_as_0130_qed"
 """The set of parton densities that is used where none is named; Pythia brings it."""

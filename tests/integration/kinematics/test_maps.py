@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import maps
+from hepjax.integration.kinematics import maps
 
 LOW, HIGH = 60.0**2, 400.0**2
 MAPS = {

@@ -17,16 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import (
-    closed_forms,
-    flavours,
-    groupings,
-    integrator,
-    layouts,
-    pdf,
-    scales,
-)
-from hepjax.integration.amplitudes import recursion, standard_model, tree
+from hepjax.integration import integrator
+from hepjax.integration.amplitudes import closed_forms, recursion, standard_model, tree
+from hepjax.integration.hadrons import flavours, pdf
+from hepjax.integration.kinematics import groupings, layouts, scales
 
 PARTONS = (*flavours.QUARKS, flavours.GLUON)
 

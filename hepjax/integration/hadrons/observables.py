@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import hadronic, processes
 from hepjax.integration.amplitudes import recursion, standard_model
+from hepjax.integration.hadrons import hadronic, processes
 
 
 class Observable(NamedTuple):

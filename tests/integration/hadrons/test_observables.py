@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.integration import closed_forms, hadronic, observables, processes
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.hadrons import hadronic, observables, processes
 
 
 def test_of_a_pair():

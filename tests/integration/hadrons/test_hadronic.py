@@ -7,18 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import (
+from hepjax.integration import integrator, vegas
+from hepjax.integration.amplitudes import standard_model
+from hepjax.integration.hadrons import (
     alpha_s,
     flavours,
     hadronic,
-    integrator,
-    layouts,
     pdf,
     processes,
-    scales,
-    vegas,
 )
-from hepjax.integration.amplitudes import standard_model
+from hepjax.integration.kinematics import layouts, scales
 
 needs_densities = pytest.mark.skipif(
     importlib.util.find_spec("pythia8mc") is None,
