@@ -78,3 +78,43 @@ def partons(u: Any, s: Any, energy: Any) -> tuple[jax.Array, jax.Array, jax.Arra
     y = (u - 0.5) * room
     first, second = jnp.sqrt(tau) * jnp.exp(y), jnp.sqrt(tau) * jnp.exp(-y)
     return first, second, jnp.log(room) - 2 * np.log(energy)
+
+
+def transfer_limits(s: Any, squares: tuple[Any, Any, Any, Any]) -> tuple[jax.Array, jax.Array]:
+    """Give the limits of t = (p_a - p_1)^2, GeV^2, of a b -> 1 2, the backward one first.
+
+    s: [...] GeV^2; squares: of the masses of a, b, 1 and 2, GeV^2, below 0 for what is exchanged.
+    """
+    a, b, one, two = squares
+    size = [_momentum_squared(s, *pair) for pair in ((a, b), (one, two))]
+    energies = (s + a - b) * (s + one - two) / (4 * s)
+    reach = 2 * jnp.sqrt(size[0] * size[1])
+    middle = a + one - 2 * energies
+    return middle - reach, middle + reach
+
+
+def _momentum_squared(s: Any, one: Any, other: Any) -> jax.Array:
+    inside = (s - one - other) ** 2 - 4 * one * other
+    return jnp.maximum(inside, 0) / (4 * s)
+
+
+def transfer(
+    u: Any, s: Any, squares: tuple[Any, Any, Any, Any], mass: Any, exponent: float
+) -> Mapped:
+    """Spread t of a b -> 1 2 like (M^2 - t)^-exponent, M being the mass of what is exchanged, GeV.
+
+    s, squares: as for `transfer_limits`; M = 0 needs an exponent below 1, or masses that keep t
+    below 0.
+    """
+    low, high = transfer_limits(s, squares)
+    x, log_slope = power(1 - u, mass**2 - high, mass**2 - low, exponent)
+    return mass**2 - x, log_slope
+
+
+def transfer_inverse(
+    t: Any, s: Any, squares: tuple[Any, Any, Any, Any], mass: Any, exponent: float
+) -> Mapped:
+    """Take `transfer` back."""
+    low, high = transfer_limits(s, squares)
+    u, log_slope = power_inverse(mass**2 - t, mass**2 - high, mass**2 - low, exponent)
+    return 1 - u, log_slope

@@ -50,3 +50,49 @@ def test_shares_of_two_hadrons():
 
     jacobian = jax.vmap(jax.jacfwd(shares))(np.stack([u, s], -1))
     np.testing.assert_allclose(np.exp(log_jacobian), np.abs(np.linalg.det(jacobian)), rtol=1e-9)
+
+
+SQUARES = {
+    "massless": (0.0, 0.0, 0.0, 0.0),
+    "top pair": (0.0, 0.0, 173.0**2, 173.0**2),
+    "off its shell": (-(50.0**2), 0.0, 80.4**2, 30.0**2),
+}
+
+
+@pytest.mark.parametrize("squares", SQUARES.values(), ids=SQUARES)
+def test_limits_of_a_momentum_transfer(squares):
+    """By momenta along one axis, forward and backward."""
+    s = 600.0**2
+    low, high = (float(x) for x in maps.transfer_limits(s, squares))
+    a, b, one, two = squares
+    energies = [(s + x - y) / (2 * s**0.5) for x, y in ((a, b), (one, two))]
+    size = [(e**2 - x) ** 0.5 for e, x in zip(energies, (a, one))]
+    for limit, sign in ((low, -1), (high, 1)):
+        t = (energies[0] - energies[1]) ** 2 - (size[0] - sign * size[1]) ** 2
+        assert limit == pytest.approx(t, rel=1e-9, abs=1e-6)
+    # s + t + u is the sum of the squares, whichever way
+    u = sum(squares) - s - low
+    assert u == pytest.approx(float(maps.transfer_limits(s, (a, b, two, one))[1]), abs=1e-6)
+
+
+@pytest.mark.parametrize("squares", SQUARES.values(), ids=SQUARES)
+@pytest.mark.parametrize(("mass", "exponent"), [(0.0, 0.7), (173.0, 1.0), (80.4, 2.0)])
+def test_a_momentum_transfer(squares, mass, exponent):
+    u, s = np.linspace(0.01, 0.99, 25), np.full(25, 600.0**2)
+    t, log_slope = maps.transfer(u, s, squares, mass, exponent)
+    low, high = maps.transfer_limits(s, squares)
+    assert ((t > low) & (t < high)).all()
+    assert (np.diff(t) > 0).all()
+    back, log_back = maps.transfer_inverse(t, s, squares, mass, exponent)
+    np.testing.assert_allclose(back, u, atol=1e-9)
+    np.testing.assert_allclose(log_back, -np.asarray(log_slope), rtol=1e-9)
+    slope = jax.vmap(jax.grad(lambda u: maps.transfer(u, s[0], squares, mass, exponent)[0]))(u)
+    np.testing.assert_allclose(np.exp(log_slope), slope, rtol=1e-8)
+
+
+def test_a_propagator_is_even_behind_its_map():
+    """Of 1 / (M^2 - t) nothing is left but the logarithm of the limits."""
+    u, s, mass = np.linspace(0, 1, 9), 600.0**2, 80.4
+    t, log_slope = maps.transfer(u, s, SQUARES["massless"], mass, 1.0)
+    weight = np.exp(log_slope) / (mass**2 - np.asarray(t))
+    np.testing.assert_allclose(weight, np.log((mass**2 + s) / mass**2), rtol=1e-12)
