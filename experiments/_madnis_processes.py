@@ -27,12 +27,16 @@ EVENTS = {"g g > t t~": (440.675, 0.367), "g g > t t~ g": (414.03, 0.92)}
 """MadGraph, by events whose banners have the cuts, scales and couplings that are taken here."""
 
 
+NUMBER = 247000
+"""Of the densities that both had, in LHAPDF."""
+
+
 class Chosen(NamedTuple):
     """A process.
 
     name; integrand; observe: what is looked at in its points; draw: (numbers, channels, rng) ->
     events; densities; coupling: alpha_s by the squared scale; reference: the cross-section of
-    another program with its error, pb, None where there is none.
+    another program with its error, pb, None where there is none; pdf_set: its number in LHAPDF.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Chosen(NamedTuple):
     densities: pdf.PDF
     coupling: hadronic.Coupling
     reference: tuple[float, float] | None
+    pdf_set: int
 
 
 def write_events(
@@ -56,10 +61,12 @@ def write_events(
     """Unweight points, and write so many of them at most; returns how many."""
     weight = report.whole_weights(sample, chosen.integrand.n_channels)
     index, carried = unweighting.unweight(weight, unweighting.limit(weight, overweight), rng)
-    index, carried = index[:most], carried[:most]
+    some = np.sort(rng.permutation(len(index))[:most])  # points come channel by channel
+    index, carried = index[some], carried[some]
     drawn = chosen.draw(sample.x[index], sample.channel[index], rng)
     given = cross_section, chosen.densities, chosen.coupling
-    generation.write(path, drawn, carried, *given, text=f"process: {chosen.name}")
+    words = {"pdf_set": chosen.pdf_set, "text": f"process: {chosen.name}"}
+    generation.write(path, drawn, carried, *given, **words)
     return len(index)
 
 
@@ -74,9 +81,10 @@ def choose(name: str, densities: str, zprime: tuple[float, float]) -> Chosen:
     densities: a set of parton densities; zprime: mass and width, GeV. Raises ValueError for a name
     that is none.
     """
+    is_usual = densities == processes.PROTON
     if name in _PAIRS:
         pair, given = _PAIRS[name](zprime), pdf.load(densities)
-        running = alpha_s.running(pair.alpha_s, 91.188)
+        running = alpha_s.running(pair.alpha_s, pair.scale)
         return Chosen(
             name,
             processes.integrand(pair, given),
@@ -84,7 +92,8 @@ def choose(name: str, densities: str, zprime: tuple[float, float]) -> Chosen:
             functools.partial(generation.of_pair, pair, given),
             given,
             lambda square: alpha_s.alpha_s(running, square),
-            PYTHIA.get(name),
+            PYTHIA.get(name) if is_usual else None,
+            NUMBER if is_usual else 0,
         )
     if name not in _PARTICLES and ">" not in name:
         expected = ", ".join(names())
@@ -97,7 +106,8 @@ def choose(name: str, densities: str, zprime: tuple[float, float]) -> Chosen:
         functools.partial(generation.of_particles, process, given),
         given,
         process.coupling,
-        EVENTS.get(name),
+        EVENTS.get(name) if is_usual else None,
+        NUMBER if is_usual else 0,
     )
 
 
@@ -117,12 +127,12 @@ _PARTICLES = {"ttbar_jet": 1, "ttbar_2jets": 2}
 
 
 def _particles(name: str) -> hadronic.Process:
-    """Make a process of matrix elements, with the running coupling of the densities."""
+    """Make a process of matrix elements, with the coupling of the usual densities, of two loops."""
     running = alpha_s.running(0.13, 91.188, loops=2)
-    n_out = len(name.split(">")[1].split()) if ">" in name else 2 + _PARTICLES[name]
+    clustered = ("ttbar_jet", *EVENTS)
     options: dict[str, Any] = {
         "coupling": lambda square: alpha_s.alpha_s(running, square),
-        "scale": scales.clustered if n_out < 4 else scales.half_sum,
+        "scale": scales.clustered if name in clustered else scales.half_sum,
     }
     if name in _PARTICLES:
         return hadronic.top_pair(_PARTICLES[name], **options)

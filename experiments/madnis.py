@@ -54,7 +54,7 @@ class Config:
     n_points: int = 1024  # a step
     learning_rate: float = 1e-3
     buffered: int = 0  # steps that learn from kept points after each with new ones
-    drop: float = 0.01  # share of the cross-section below which channels are given up, all together
+    drop: float = 0.01  # share of the cross-section of channels given up, every 100 steps
     n_grid: int = 20_000  # points of each of ten steps of VEGAS, a channel
     n_sample: int = 400_000  # points to look at, and as many of VEGAS
     overweight: float = 1e-3  # share of the cross-section above the limit, carried by its events

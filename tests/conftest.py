@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -124,9 +125,11 @@ def beside(request, tmp_path_factory):
     thread.start()
 
     def result(name):
+        end = time.monotonic() + 1800
         while name not in codes:
             thread.join(1.0)
             assert thread.is_alive() or name in codes, f"{name}: its process did not start"
+            assert time.monotonic() < end, f"{name}: half an hour was not enough"
         return codes[name], (printed / name).read_text()
 
     yield result
@@ -152,8 +155,9 @@ def pytest_ignore_collect(collection_path, config):
         return True
     asked = [Path(arg.split("::")[0]).absolute() for arg in config.args]
     jets = tests / "jets"
-    if collection_path == jets and not any(jets in (path, *path.parents) for path in asked):
-        return True
+    chosen = config.option.keyword or getattr(config.option, "lf", False)
+    if collection_path == jets and not chosen:
+        return True if not any(jets in (path, *path.parents) for path in asked) else None
     return None
 
 

@@ -110,11 +110,8 @@ def tile_size(integrand: Integrand, settings: Settings, n: int) -> int:
     return settings.size or 32
 
 
-def optimiser(settings: Settings) -> optax.GradientTransformation:
-    """Adam, of all parameters in one vector, which compiles faster; the rate falls along half a
-    cosine with the steps, however often each learns.
-    """
-    return optax.flatten(optax.scale_by_adam())
+ADAM = optax.scale_by_adam()
+"""Of all parameters in one vector, which compiles faster."""
 
 
 def init(
@@ -153,7 +150,7 @@ def init(
     zeros = jnp.zeros(n, jnp.result_type(float))
     extra = Extra(grids, jnp.ones(n, bool), losses.Sums(*[zeros] * 6))
     params = Parameters(flows, weights, numbers)
-    state = train.init(params, optimiser(settings), root, extra)
+    state = train.init(params, optax.flatten(ADAM), root, extra)
     if not settings.buffer:
         return state
     draw = functools.partial(fresh, integrand, settings)
@@ -296,7 +293,7 @@ def _learn(
     old, back = jax.flatten_util.ravel_pytree(state.params)
     slope, _ = jax.flatten_util.ravel_pytree(slope)
     change: Any
-    change, opt_state = optax.scale_by_adam().update(slope, state.opt_state)
+    change, opt_state = ADAM.update(slope, state.opt_state)
     rate: Any = optax.cosine_decay_schedule(settings.learning_rate, settings.n_steps)(state.step)
     finite = jnp.isfinite(loss) & jnp.isfinite(slope).all()
     used = finite & (worth >= settings.kish)

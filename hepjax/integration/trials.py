@@ -82,8 +82,12 @@ def summary(found: vegas.Estimate, exact: float) -> tuple[dict[str, float], np.n
     return {"mean": float(pull.mean()), "width": width, "rsd": rsd, "n": len(pull)}, pull
 
 
-def draw(path: Path, pull: np.ndarray, *, title: str = "") -> None:
-    """Draw pulls [trial] beside the normal distribution that they should have."""
+def draw(
+    path: Path, pull: np.ndarray, *, title: str = "", of: str = "Integral", sample: str = "seeds"
+) -> None:
+    """Draw pulls [trial] beside the normal distribution that they should have; of: what was
+    measured, sample: what each trial is one of.
+    """
     edges = np.linspace(-4, 4, 17)
     at = np.linspace(-4, 4, 161)
     with plot.figure(path) as ax:
@@ -95,6 +99,6 @@ def draw(path: Path, pull: np.ndarray, *, title: str = "") -> None:
         ax.errorbar(middle, count, np.sqrt(count), fmt="none", color=black)
         normal = len(pull) * np.diff(edges)[0] * np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
         ax.plot(at, normal, "--", color=plot.look(1)["color"], label="normal")
-        ax.set(xlabel="(Integral - exact) / error", ylabel="Trials")
-        plot.sample(ax, title, f"{len(pull)} seeds")
+        ax.set(xlabel=f"({of} - true) / error", ylabel="Trials")
+        plot.sample(ax, title, f"{len(pull)} {sample}")
         ax.legend()

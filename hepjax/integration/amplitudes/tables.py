@@ -5,7 +5,7 @@ A `Strand` is a current with one flow of colour; flows whose currents are multip
 A slot is a strand at given helicities of its legs; those that vanish, as a massless fermion keeps
 its handedness, are left out. Slots of one kind of components stand in one array, [component, slot,
 point], those of fewer legs first. A `Group` says how slots of a number of legs are made by one kind
-of vertex: sums, term by term, of products of two slots. `tree` carries the groups out.
+of vertex: sums, term by term, of products of two slots. `evaluation` carries the groups out.
 
 >>> found = tables(recursion.plan(standard_model.parse("g g > t t~"), last=2))
 >>> [(group.how, group.first.shape) for level in found.levels for group in level.groups]

@@ -8,6 +8,7 @@ their parts of the integrand, helicities and flows of colour by the amplitudes, 
 ('p4', 'pid', 'colours')
 """
 
+import functools
 import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +31,8 @@ class Drawn(NamedTuple):
 
     p4: [event, leg, 4] GeV in the frame of the beams; pid: PDG codes, spin: helicities, 9 unknown,
     [event, leg]; colours: [event, leg, 2] lines of colour and anticolour; scale: [event, 2] GeV, of
-    renormalisation and of factorisation; alpha_s: [event]; power: of alpha_s in the cross-section;
-    masses: by PDG code, GeV; energy: of the collision, GeV.
+    renormalisation and of factorisation, by which a shower starts; alpha_s: [event]; alpha_em;
+    power: of alpha_s in the cross-section; masses: by PDG code, GeV; energy: of the collision, GeV.
     """
 
     p4: np.ndarray
@@ -40,6 +41,7 @@ class Drawn(NamedTuple):
     spin: np.ndarray
     scale: np.ndarray
     alpha_s: np.ndarray
+    alpha_em: float
     power: int
     masses: dict[int, float]
     energy: float
@@ -54,13 +56,8 @@ def of_particles(
 ) -> Drawn:
     """Draw events for points u [event, 3n - 2] of a process, each of a channel [event]."""
     each = hadronic.cases(process)
-
-    @jax.jit
-    def looked_at(u: Any, channel: Any) -> tuple:
-        at = hadronic.points(process, u, channel)
-        return at, hadronic.parts(process, densities, at), process.scale(at.momenta)
-
-    at, size, scale = _chunked(looked_at, u, channel)
+    look = functools.partial(_looked_at, process, densities)
+    at, size, scale = _chunked(look, u, channel)
     chosen = assembly.choose(np.maximum(size, 0), rng)
     pid = np.array([case.pids for case in each])[chosen]
     colours, spin = np.zeros((*pid.shape, 2), int), np.full(pid.shape, 9.0)
@@ -88,10 +85,18 @@ def of_particles(
         spin,
         np.sqrt(squares),
         np.asarray(process.coupling(jnp.asarray(squares[:, 0]))),
+        float(process.parameters.alpha_em),
         power,
         {abs(code): m for code, m in zip(each[0].pids[2:], process.space.masses) if m},
         process.space.energy,
     )
+
+
+@functools.partial(jax.jit, static_argnames="process")
+def _looked_at(process: hadronic.Process, densities: pdf.PDF, u: Any, channel: Any) -> tuple:
+    """Give points, the parts of their cases [point, case], and the squared scales."""
+    at = hadronic.points(process, u, channel)
+    return at, hadronic.parts(process, densities, at), process.scale(at.momenta)
 
 
 def of_pair(
@@ -121,6 +126,7 @@ def of_pair(
         np.full(pid.shape, 9.0),
         np.stack([scale, scale], 1),
         np.full(len(s), process.alpha_s),
+        process.alpha_em,
         process.power,
         {abs(code): mass for code in legs if mass},
         process.energy,
@@ -153,8 +159,9 @@ def write(
         drawn.pid,
         weights,
         colours=drawn.colours,
-        scale=drawn.scale[:, 0],
+        scale=drawn.scale[:, 1],
         alpha_s=drawn.alpha_s,
+        alpha_em=drawn.alpha_em,
         masses=drawn.masses,
         spin=drawn.spin,
         variations=weights[:, None] * np.asarray(variations.scales(*given)),
@@ -190,6 +197,8 @@ def _coloured(
 def _chunked(function: Any, *given: Any) -> Any:
     """Call a function of arrays in chunks of one size; returns arrays of the host."""
     n, found = len(given[0]), []
+    if not n:
+        raise ValueError("u: 0 points, expected some")
     for k in range(0, n, CHUNK):
         some = [np.asarray(x[k : k + CHUNK]) for x in given]
         more = CHUNK - len(some[0])

@@ -48,8 +48,8 @@ class ByChannel(NamedTuple):
 
 
 def limit(weight: Any, overweight: float = 0.0, times: Any = None) -> float:
-    """Find the limit [point] -> number above which stands a share of the total weight, what exceeds
-    it: sum max(|w| - limit, 0) = overweight sum |w|.
+    """Find the limit of weights [point] above which stands a share of the total weight, of what
+    exceeds it: sum max(|w| - limit, 0) = overweight sum |w|.
 
     times: [point] how often each point counts (None: once). Raises ValueError for a share that is
     none, and for weights that are all zero or no numbers.
@@ -142,10 +142,15 @@ def unweight_channels(
     [event], 1 or more, with the sign of the integrand.
 
     A channel that has more points than its share (`ByChannel`) gives as many fewer. Units are the
-    largest limit over number of points of any channel.
+    largest limit over number of points of any channel. Raises ValueError for a channel that has a
+    limit and no points.
     """
     weight, channel, limits = np.asarray(weight, float), np.asarray(channel), np.asarray(limits)
-    trial = limits / np.maximum(np.bincount(channel, minlength=len(limits)), 1)
+    count = np.bincount(channel, minlength=len(limits))
+    empty = np.flatnonzero((count == 0) & (limits > 0))
+    if len(empty):
+        raise ValueError(f"channel {empty[0]}: no points, expected some where there is a limit")
+    trial = limits / np.maximum(count, 1)
     own = limits[channel]
     ratio = np.abs(weight) / np.where(own > 0, own, 1)
     chance = np.minimum(ratio, 1) * (trial / trial.max())[channel]

@@ -30,10 +30,8 @@ class Way(NamedTuple):
     flavours: tuple[tuple[int, ...], ...]
 
 
-def with_pair(
-    n_jets: int, quarks: tuple[int, ...] = QUARKS, pair: tuple[int, int] = (TOP, -TOP)
-) -> dict[str, tuple[Way, ...]]:
-    """List the matrix elements of a heavy quark, its antiquark and up to two jets, with their ways.
+def with_pair(n_jets: int, quarks: tuple[int, ...] = QUARKS) -> dict[str, tuple[Way, ...]]:
+    """List the matrix elements of a top pair and up to two jets, with their ways.
 
     quarks: that the hadrons have and that jets are of, without mass. Raises ValueError for more
     jets.
@@ -44,8 +42,8 @@ def with_pair(
     found: dict[str, dict[tuple[int, ...], list[tuple[int, ...]]]] = {}
     for incoming in itertools.product(partons, repeat=2):
         for jets in itertools.combinations_with_replacement(partons, n_jets):
-            if _balance(incoming) == _balance(jets) and _is_there(incoming, jets):
-                case = (*incoming, *pair, *jets)
+            if _is_conserved(incoming, jets):
+                case = (*incoming, TOP, -TOP, *jets)
                 element, order = _standing_for(case)
                 found.setdefault(element, {}).setdefault(order, []).append(case)
     return {
@@ -54,12 +52,7 @@ def with_pair(
     }
 
 
-def _balance(pids: tuple[int, ...]) -> tuple[int, ...]:
-    """Give what is conserved: quarks less antiquarks, of each flavour there is."""
-    return tuple(sorted(pid for pid in pids if pid != GLUON and -pid not in pids))
-
-
-def _is_there(incoming: tuple[int, ...], jets: tuple[int, ...]) -> bool:
+def _is_conserved(incoming: tuple[int, ...], jets: tuple[int, ...]) -> bool:
     """Tell whether each quark that comes in, and is not annihilated, goes out once."""
     net = {q: incoming.count(q) - incoming.count(-q) for q in map(abs, (*incoming, *jets))}
     return all(jets.count(q) - jets.count(-q) == n for q, n in net.items() if q != GLUON)

@@ -1,7 +1,7 @@
 """Hadronic processes of any particles, by matrix elements that are built from the list of legs.
 
-A `Process` adds up `Term`s: one matrix element each, and the flavours that it stands for
-(`flavours`). Its channels are
+A `Process` adds up `Term`s: one matrix element each, and the flavours that it stands for (see
+`flavours`). Its channels are
 layouts of phase space (`groupings`, `layouts`), and the densities of their maps are the prior
 weights of the channels. `integrand` makes of it what `integrator` and `vegas` take, in picobarn.
 
@@ -96,19 +96,32 @@ def of_all(
 ) -> Process:
     """Add up matrix elements, each put to particles in some ways; otherwise as `of`.
 
-    Raises ValueError for outgoing particles of other masses.
+    Raises ValueError for outgoing particles of other masses, or fewer than two, jets that have a
+    mass, incoming particles that are no partons without mass, and no least momentum of jets.
     """
     terms = tuple(Term(tree.build(name, qed), ways) for name, ways in elements.items())
     outgoing = [term.plan.process.outgoing for term in terms]
     masses = {tuple(_mass(pid, parameters) for pid in pids) for pids in outgoing}
+    incoming = {pid for term in terms for pid in term.plan.process.incoming}
+    wrong = [pid for pid in incoming if abs(pid) not in PARTONS or _mass(pid, parameters)]
+    if wrong:
+        raise ValueError(f"elements: {wrong[0]} comes in, expected a parton without mass")
     if len(masses) != 1:
         raise ValueError(f"elements: outgoing masses {sorted(masses)}, expected the same of all")
     channels = dict.fromkeys(x for term in terms for x in groupings.suggested(term.plan))
+    if not channels:
+        raise ValueError(f"elements: {len(outgoing[0])} outgoing particles, expected at least 2")
     jets = tuple(k for k, pid in enumerate(outgoing[0]) if abs(pid) in PARTONS)
+    space = layouts.Space(masses.pop(), energy, cuts.min_pt, jets)
+    heavy = [k for k in jets if space.masses[k]]
+    if heavy:
+        raise ValueError(f"elements: a jet of {space.masses[heavy[0]]} GeV, expected no mass")
+    if cuts.min_pt <= 0:
+        raise ValueError(f"min_pt: {cuts.min_pt}, expected above 0")
     fixed = parameters.alpha_s
     return Process(
         terms,
-        layouts.Space(masses.pop(), energy, cuts.min_pt),
+        space,
         tuple(channels),
         jets,
         cuts,

@@ -18,13 +18,11 @@ import numpy as np
 
 from hepjax.integration import integrator
 from hepjax.integration.amplitudes import closed_forms
-from hepjax.integration.hadrons import pdf
+from hepjax.integration.hadrons import flavours, pdf
 from hepjax.integration.kinematics import maps
 
 PROTON = "NNPDF23_lo_as_0130_qed"
 """The set of parton densities that is used where none is named; Pythia brings it."""
-
-QUARKS = (1, 2, 3, 4, 5)
 
 Densities = Callable[[Any, Any], jax.Array]
 
@@ -63,7 +61,7 @@ class Pair(NamedTuple):
     partonic: (s, cos) -> d sigma / d cos [..., flavour pair], GeV^-2; partons: PDG codes of each
     flavour pair; limits: of s, GeV^2; channels: maps of s; scale2: s -> squared scale of the
     densities; max_cos: s -> largest |cos|; energy: of the collision, GeV; outgoing: PDG codes, of
-    one mass, GeV; alpha_s, of which the cross-section has a power.
+    one mass, GeV; alpha_s at a scale, GeV, of which the cross-section has a power; alpha_em.
     """
 
     partonic: Callable[[Any, Any], Any]
@@ -76,7 +74,9 @@ class Pair(NamedTuple):
     outgoing: tuple[int, int]
     mass: float = 0.0
     alpha_s: float = 0.118
+    scale: float = 91.188
     power: int = 0
+    alpha_em: float = 1 / 132.507
 
 
 class Kinematics(NamedTuple):
@@ -138,13 +138,13 @@ def drell_yan(
         return jnp.stack(of, -1)
 
     def signed(cos: Any) -> list[tuple[int, Any]]:
-        return [(q, sign * cos) for q in QUARKS for sign in (1, -1)]
+        return [(q, sign * cos) for q in flavours.QUARKS for sign in (1, -1)]
 
-    partons = tuple((sign * q, -sign * q) for q in QUARKS for sign in (1, -1))
+    partons = tuple((sign * q, -sign * q) for q in flavours.QUARKS for sign in (1, -1))
     channels = [resonance(one.mass, one.width) if one.width else power(2.0) for one in vectors]
     limits = masses[0] ** 2, min(masses[1], energy) ** 2
     given = partonic, partons, limits, channels, lambda s: s, jnp.ones_like, energy
-    return Pair(*given, (lepton, -lepton))
+    return Pair(*given, (lepton, -lepton), alpha_em=alpha)
 
 
 def top_pair(
@@ -155,12 +155,12 @@ def top_pair(
     def partonic(s: Any, cos: Any) -> Any:
         quarks = closed_forms.top_pair_of_quarks(s, cos, mass, alpha_s)
         gluons = closed_forms.top_pair_of_gluons(s, cos, mass, alpha_s)
-        return jnp.stack([gluons] + [quarks] * (2 * len(QUARKS)), -1)
+        return jnp.stack([gluons] + [quarks] * (2 * len(flavours.QUARKS)), -1)
 
-    partons = ((21, 21), *((sign * q, -sign * q) for q in QUARKS for sign in (1, -1)))
+    partons = ((21, 21), *((sign * q, -sign * q) for q in flavours.QUARKS for sign in (1, -1)))
     limits = (2 * mass) ** 2 * (1 + 1e-12), energy**2 * (1 - 1e-12)
     given = partonic, partons, limits, [power(2.0)], fixed(scale), jnp.ones_like, energy
-    return Pair(*given, (6, -6), mass, alpha_s, 2)
+    return Pair(*given, (6, -6), mass, alpha_s, scale, 2)
 
 
 def gluons(
@@ -176,4 +176,4 @@ def gluons(
 
     limits = (2 * min_pt) ** 2, energy**2 * (1 - 1e-12)
     given = partonic, ((21, 21),), limits, [power(2.0)], fixed(scale), max_cos, energy
-    return Pair(*given, (21, 21), 0.0, alpha_s, 2)
+    return Pair(*given, (21, 21), 0.0, alpha_s, scale, 2)

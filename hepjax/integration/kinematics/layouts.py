@@ -9,7 +9,7 @@ the beams are limits of a map, as in arXiv:2302.10449, and n particles take 3n -
 Jacobian, of the measure dx1 dx2 prod d^3p / (2E) delta^4, GeV^(2n - 4). Layouts are the channels of
 an integration; `groupings` lists those of a process.
 
->>> space = Space((173.0, 173.0, 0.0), energy=13_000.0, min_pt=20.0)
+>>> space = Space((173.0, 173.0, 0.0), energy=13_000.0, min_pt=20.0, hard=(2,))
 >>> with jax.enable_x64(True):
 ...     at = forward(space, Layout((2, Split(0, 1))), np.full((1, 7), 0.3))
 >>> at.momenta.shape, bool(np.abs(np.asarray(at.momenta)[0, 2:].sum(0)[1:]).max() < 1e-9)
@@ -55,14 +55,15 @@ class Layout(NamedTuple):
 class Space(NamedTuple):
     """What all layouts of a process share.
 
-    masses: [particle] GeV; energy: of the collision, GeV; min_pt: GeV, that particles without mass
-    have at least where they are a group of their own, and the softness of what others get; exponent
-    of the spectrum of momenta across the beams, squared.
+    masses: [particle] GeV; energy: of the collision, GeV; min_pt: GeV, that hard particles have at
+    least where they are a group of their own, and the softness of what others get; hard: those
+    particles, which a cut is for; exponent of the spectrum of momenta across the beams, squared.
     """
 
     masses: tuple[float, ...]
     energy: float
     min_pt: float
+    hard: tuple[int, ...] = ()
     exponent: float = 2.0
 
 
@@ -195,7 +196,7 @@ def _softness(space: Space, group: Node, mass: Any) -> tuple[Any, Any, Any]:
     """Give what is added to the squared momentum across the beams of a group, so that the spectrum
     is a power of the sum, and the limits of the sum, GeV^2.
     """
-    hard = isinstance(group, int) and space.masses[group] == 0
+    hard = group in space.hard
     soft = jnp.zeros(()) if hard else mass**2 + space.min_pt**2
     low = space.min_pt**2 if hard else soft
     return soft, low, soft + space.energy**2 / 4

@@ -47,11 +47,12 @@ def half_sum(momenta: Any) -> tuple[jax.Array, jax.Array]:
 def clustered(momenta: Any) -> tuple[jax.Array, jax.Array]:
     """Take the transverse mass of what is left when a heavy pair and a parton are clustered.
 
-    Of the outgoing particles, two heavy ones and a parton, that of least transverse mass is put
-    back into the beam that it flies along, unless a pair is nearer to each other by the measure of
-    the k_T algorithm; the other two have a transverse mass in their rest frame, m, to the axis of
-    what comes in. Both scales are m; where the first was harder, the renormalisation has
-    (its transverse mass)^(1/4) m^(3/4). Two particles: their transverse mass. This is what
+    Of the outgoing particles, two heavy ones and a parton, in this order, that of least transverse
+    mass is put back into the beam that it flies along, unless the heavy pair is nearer to each
+    other by the measure of the k_T algorithm; the other two have a transverse mass in their rest
+    frame, m, to the axis of what comes in. Both scales are m, but that of renormalisation is (its
+    transverse mass)^(1/4) m^(3/4) where a heavy one was put back, or a parton that is harder than
+    m. Two particles: their transverse mass. This is what
     MadGraph's events have for scales, for gg > tt~g in all but one of a thousand (where a top and
     the gluon are a pair). Raises ValueError for another number of particles.
     """

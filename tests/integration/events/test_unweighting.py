@@ -181,3 +181,11 @@ def test_a_channel_that_is_zero_gives_no_events():
         unweighting.by_channel(weight, channel, 3)
     with pytest.raises(ValueError, match=r"overweight: -0\.1, expected 0 to 1"):
         unweighting.by_channel(weight, channel, 2, -0.1)
+
+
+def test_a_limit_without_points_is_an_error():
+    weight, channel = np.ones(10), np.zeros(10, int)
+    with pytest.raises(ValueError, match="channel 1: no points, expected some where"):
+        unweighting.unweight_channels(weight, channel, [1.0, 2.0], np.random.default_rng(0))
+    index, _ = unweighting.unweight_channels(weight, channel, [1.0, 0.0], np.random.default_rng(0))
+    assert len(index) == 10

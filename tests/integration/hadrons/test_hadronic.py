@@ -131,7 +131,31 @@ def test_the_hadrons_are_alike(densities):
 
 def test_masses_must_agree():
     with pytest.raises(ValueError, match=r"outgoing masses .* expected the same of all"):
-        hadronic.of_all(dict.fromkeys(("g g > t t~", "g g > b b~"), ()))
+        hadronic.of_all(dict.fromkeys(("g g > t t~", "u u~ > w+ w-"), ()))
+
+
+@pytest.mark.parametrize(
+    ("process", "what"),
+    [
+        ("g b > t w-", "5 comes in, expected a parton without mass"),
+        ("e- e+ > mu- mu+", "comes in, expected a parton"),
+        ("u d~ > w+", "1 outgoing particles, expected at least 2"),
+        ("g g > b b~", "a jet of 4.7 GeV, expected no mass"),
+    ],
+)
+def test_what_is_not_there_is_an_error(process, what):
+    with pytest.raises(ValueError, match=what):
+        hadronic.of(process)
+
+
+def test_a_least_momentum_must_be_there():
+    with pytest.raises(ValueError, match=r"min_pt: 0.0, expected above 0"):
+        hadronic.of("g g > t t~ g", cuts=hadronic.Cuts(min_pt=0.0))
+
+
+def test_cuts_are_for_jets_alone():
+    process = hadronic.of("u u~ > e- e+ g")
+    assert process.jets == process.space.hard == (2,)
 
 
 def test_one_process_has_the_partons_that_it_names():

@@ -8,9 +8,9 @@ import pytest
 from hepjax.integration.kinematics import layouts, phasespace
 from hepjax.integration.kinematics.layouts import Layout, Space, Split
 
-TOPS = Space((173.0, 173.0, 0.0), energy=2000.0, min_pt=20.0)
-JETS = Space((173.0, 173.0, 0.0, 0.0), energy=13_000.0, min_pt=20.0)
-LEPTONS = Space((0.0, 0.0, 0.0), energy=2000.0, min_pt=20.0)
+TOPS = Space((173.0, 173.0, 0.0), energy=2000.0, min_pt=20.0, hard=(2,))
+JETS = Space((173.0, 173.0, 0.0, 0.0), energy=13_000.0, min_pt=20.0, hard=(2, 3))
+LEPTONS = Space((0.0, 0.0, 0.0), energy=2000.0, min_pt=20.0, hard=(2,))
 CASES = {
     "pair": (Space((173.0, 80.0), 2000.0, 20.0), Layout((0, 1))),
     "pair and jet": (TOPS, Layout((2, Split(0, 1)))),
@@ -130,6 +130,16 @@ def test_a_hard_particle_has_its_least_momentum():
     assert (pt > 20).all()
 
 
+def test_a_particle_that_no_cut_is_for_is_soft_too():
+    """Two leptons alone, above and below the softness of their spectrum."""
+    space = Space((0.0, 0.0), energy=2000.0, min_pt=20.0)
+    u = np.random.default_rng(3).uniform(size=(2000, 4))
+    at = layouts.forward(space, Layout((0, 1)), u)
+    pt = np.hypot(at.momenta[:, 2, 1], at.momenta[:, 2, 2])
+    assert 0.2 < (pt < 20).mean() < 0.8
+    assert pt.min() < 2
+
+
 def test_points_a_layout_does_not_come_to(made):
     _, at, _ = made("pair and jet")
     space, layout = CASES["pair and jet"]
@@ -154,7 +164,7 @@ def test_differentiable_in_the_masses():
     """The slope of momenta by a mass, against a difference."""
 
     def energy(mass):
-        space = Space((mass, mass, 0.0), 2000.0, 20.0)
+        space = Space((mass, mass, 0.0), 2000.0, 20.0, (2,))
         return layouts.forward(space, Layout((2, 0, 1)), numbers(TOPS, n=3)).momenta[:, 2, 0].sum()
 
     step = 1e-3
