@@ -83,7 +83,7 @@ def test_madnis_zprime(monkeypatch):
     table = {name: tuple(map(float, numbers)) for name, *numbers in rows}
     assert len(table) == 6
     for name, (sigma, error, *_) in table.items():
-        assert abs(sigma - 1761) < 5 * error, name
+        assert abs(sigma - 1760.7) < 5 * error, name  # by midpoints in the cube
         assert error < 10, name
     rsd = {name: row[2] for name, row in table.items()}
     assert rsd["flows, learned weights"] < rsd["VEGAS, one channel"] / 2
