@@ -2,19 +2,22 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from hepjax.integration import (
+import numpy as np
+
+from hepjax.integration import integrator, report, sampling
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.events import generation, unweighting
+from hepjax.integration.hadrons import (
     alpha_s,
-    closed_forms,
-    generation,
     hadronic,
-    integrator,
     observables,
     pdf,
     processes,
-    scales,
 )
+from hepjax.integration.kinematics import scales
 
 Z = closed_forms.z_boson(91.1876, 2.50419, 0.2312, 0.2315)
 PYTHIA = {"drell_yan": (1459.6, 2.7), "ttbar": (566.2, 0.7), "gluons": (9.0e6, 0.011e6)}
@@ -27,17 +30,37 @@ EVENTS = {"g g > t t~": (440.675, 0.367), "g g > t t~ g": (414.03, 0.92)}
 class Chosen(NamedTuple):
     """A process.
 
-    integrand; observe: what is looked at in its points; draw: (numbers, channels, rng) -> events;
-    densities; coupling: alpha_s by the squared scale; reference: the cross-section of another
-    program with its error, pb, None where there is none.
+    name; integrand; observe: what is looked at in its points; draw: (numbers, channels, rng) ->
+    events; densities; coupling: alpha_s by the squared scale; reference: the cross-section of
+    another program with its error, pb, None where there is none.
     """
 
+    name: str
     integrand: integrator.Integrand
     observe: observables.Observe
     draw: Callable[..., generation.Drawn]
     densities: pdf.PDF
     coupling: hadronic.Coupling
     reference: tuple[float, float] | None
+
+
+def write_events(
+    path: Path,
+    chosen: Chosen,
+    sample: sampling.Sampled,
+    cross_section: tuple[float, float],
+    overweight: float,
+    most: int,
+    rng: np.random.Generator,
+) -> int:
+    """Unweight points, and write so many of them at most; returns how many."""
+    weight = report.whole_weights(sample, chosen.integrand.n_channels)
+    index, carried = unweighting.unweight(weight, unweighting.limit(weight, overweight), rng)
+    index, carried = index[:most], carried[:most]
+    drawn = chosen.draw(sample.x[index], sample.channel[index], rng)
+    given = cross_section, chosen.densities, chosen.coupling
+    generation.write(path, drawn, carried, *given, text=f"process: {chosen.name}")
+    return len(index)
 
 
 def names() -> list[str]:
@@ -55,6 +78,7 @@ def choose(name: str, densities: str, zprime: tuple[float, float]) -> Chosen:
         pair, given = _PAIRS[name](zprime), pdf.load(densities)
         running = alpha_s.running(pair.alpha_s, 91.188)
         return Chosen(
+            name,
             processes.integrand(pair, given),
             observables.of_pair(pair),
             functools.partial(generation.of_pair, pair, given),
@@ -67,6 +91,7 @@ def choose(name: str, densities: str, zprime: tuple[float, float]) -> Chosen:
         raise ValueError(f'process: {name!r}, expected {expected} or legs, "g g > t t~ g"')
     process, given = _particles(name), pdf.load(densities)
     return Chosen(
+        name,
         hadronic.integrand(process, given),
         observables.of_particles(process),
         functools.partial(generation.of_particles, process, given),

@@ -7,6 +7,7 @@ them is a dependency. `conversation` runs a script there, in one thread, which a
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,8 +28,8 @@ def environment(cache: Path, packages: Sequence[str]) -> Path:
 def conversation(python: Path, script: Path, *words: object) -> Callable[..., list[str]]:
     """Start a script that says "ready", then answers each line of its input by one line.
 
-    words: its arguments. Returns ask(*words) -> the words of the answer. Raises ValueError for a
-    script that does not start.
+    words: its arguments. Returns ask(*words) -> the words of the answer; the script ends with it.
+    Raises ValueError for a script that does not start.
     """
     env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [python, script, *map(str, words)]
@@ -41,4 +42,5 @@ def conversation(python: Path, script: Path, *words: object) -> Callable[..., li
         print(*question, file=sent, flush=True)
         return answers.readline().split()
 
+    weakref.finalize(ask, process.communicate)
     return ask

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import closed_forms, gradients, integrator, pdf, processes
+from hepjax.integration import gradients, integrator
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.hadrons import pdf, processes
 
 FORWARD = 1e-9
 """How far |cos| stays from one, where rounding could leave it."""

@@ -25,7 +25,13 @@ import jax
 import numpy as np
 
 from hepjax import runs, train
-from hepjax.integration import gradients, integrator, pdf, processes, sampling, trials
+from hepjax.integration import (
+    gradients,
+    integrator,
+    sampling,
+    trials,
+)
+from hepjax.integration.hadrons import pdf, processes
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -31,9 +31,9 @@ from hepjax.integration import (
     sampling,
     toys,
     trials,
-    unweighting,
     vegas,
 )
+from hepjax.integration.events import unweighting
 
 
 class Case(NamedTuple):

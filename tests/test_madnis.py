@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from hepjax.io import lhe_reader
+
 pytestmark = [
     pytest.mark.usefixtures("restored_precision"),
     pytest.mark.skipif(
@@ -23,7 +25,13 @@ def experiment(load_experiment):
 
 def config(experiment, out, process):
     return experiment.Config(
-        out=out, process=process, n_steps=20, n_points=256, n_grid=2000, n_sample=20_000
+        out=out,
+        process=process,
+        n_steps=20,
+        n_points=256,
+        n_grid=2000,
+        n_sample=20_000,
+        n_events=100,
     )
 
 
@@ -40,6 +48,10 @@ def test_drell_yan_with_channels(experiment, tmp_path):
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == results
     for name in ("mass", "cos_theta", "weights", "channels"):
         assert (tmp_path / "run" / "plots" / f"{name}.png").exists()
+    head, events = lhe_reader.read(tmp_path / "run" / "events.lhe.gz")
+    assert len(events.weight) == results["n_events"] == 100
+    assert events.weight.mean() == pytest.approx(results["sigma_pb"])
+    assert head.processes[0].error == pytest.approx(results["sigma_error_pb"])
 
 
 @pytest.mark.slow
@@ -51,7 +63,7 @@ def test_a_run_that_is_done_gives_the_same_again(experiment, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("process", ["drell_yan_zprime", "ttbar", "gluons"])
+@pytest.mark.parametrize("process", ["drell_yan_zprime", "ttbar", "gluons", "g g > t t~ g"])
 def test_other_processes(experiment, tmp_path, process):
     results = experiment.main(config(experiment, tmp_path / "run", process))
     gap = abs(results["sigma_pb"] - results["vegas_sigma_pb"])

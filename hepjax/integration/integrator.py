@@ -31,7 +31,13 @@ import optax
 
 from hepjax import parallel, train
 from hepjax.flows import coupling, discrete
-from hepjax.integration import buffer, channels, losses, mixture, vegas
+from hepjax.integration import (
+    buffer,
+    channels,
+    losses,
+    mixture,
+    vegas,
+)
 from hepjax.integration.buffer import Points
 from hepjax.integration.mixture import (
     Extra,

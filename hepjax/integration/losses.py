@@ -6,7 +6,8 @@ and a loss is a function of them. The stratified variance, (sum of standard devi
 variance of the whole when points are shared out by `channels.allocate`, and trains weights and
 flows together (arXiv:2311.01548); beside it the variance, the Kullback-Leibler divergence from the
 integrand to the flow, and the reverse. Means are over all points drawn, those that a cut rejects
-too.
+too. To squares and logarithms the mean of (density now / density drawn from) - 1 is added, times
+what takes most of the noise out of the slopes; it is 0 on average, and for points drawn now.
 
 >>> one = sums(jnp.array([[2.0, 4.0]]), jnp.zeros((1, 2)), jnp.zeros((1, 2)), jnp.array([0]),
 ...            jnp.ones((1, 2), bool), 1)
@@ -64,17 +65,23 @@ def sums(
     ratio = jnp.exp(log_now - log_drawn)
     weight = jnp.where(real, value * jnp.exp(-log_drawn), 0.0)
     size, n = jnp.abs(weight), added(real.astype(weight.dtype))
-    there, total = size > 0, added(size)
+    there = size > 0
+
+    def mean(x: jax.Array) -> jax.Array:
+        return jax.lax.stop_gradient(added(x) / jnp.maximum(n, 1))[channel][:, None]
+
     now, first = jnp.where(there, weight / ratio, 0.0), weight
     if softclip:
-        mean = jax.lax.stop_gradient(total / jnp.maximum(n, 1))[channel][:, None]
-        room = softclip * jnp.where(mean > 0, mean, 1)
+        usual = mean(size)
+        room = softclip * jnp.where(usual > 0, usual, 1)
         now = room * jnp.arcsinh(now / room)
         first = now * ratio
     log_size = jnp.log(jnp.where(there, size, 1.0)) + log_drawn
     reverse = jnp.where(there, ratio * (log_now - log_size), 0.0)
-    moments = added(first), total, added(now**2 * ratio), added(size * log_now), added(reverse)
-    return Sums(n, *moments)
+    second, cross = now**2 * ratio, size * log_now
+    none = jnp.where(real, ratio - 1, 0.0)  # on average; it takes noise out of the slopes
+    second, cross = second + mean(first) ** 2 * none, cross - mean(size) * none
+    return Sums(n, *map(added, (first, size, second, cross, reverse)))
 
 
 def spread(found: Sums) -> jax.Array:

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import channels, integrator, observables, sampling, unweighting
+from hepjax.integration import channels, integrator, sampling
+from hepjax.integration.events import unweighting
+from hepjax.integration.hadrons import observables
 
 
 def binned(

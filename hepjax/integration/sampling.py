@@ -18,7 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import parallel, train
-from hepjax.integration import channels, integrator, losses, mixture, vegas
+from hepjax.integration import (
+    channels,
+    integrator,
+    losses,
+    mixture,
+    vegas,
+)
 
 
 class Sampled(NamedTuple):

@@ -17,7 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import integrator, losses, sampling, vegas
+from hepjax.integration import (
+    integrator,
+    losses,
+    sampling,
+    vegas,
+)
 
 TOGETHER = 20
 """Trials that run at once."""

@@ -32,13 +32,16 @@ Integrand = Callable[[jax.Array], jax.Array]
 MIN_CELL = 2
 """Points in each cell of VEGAS+, of which a variance can be told."""
 
+MIN_BIN = 10
+"""Points in each bin of an axis: edges that follow fewer follow their noise."""
+
 
 class Settings(NamedTuple):
     """How much is drawn, and how fast a step adapts.
 
-    n_points: a step; n_bins: of each axis; damping: of the grid, 0 keeps it; beta: how strongly
-    points go where the integrand varies, 0 for VEGAS without cells; share: of the points that do,
-    the others are even over the cells.
+    n_points: a step; n_bins: of each axis, fewer for few points (MIN_BIN); damping: of the grid, 0
+    keeps it; beta: how strongly points go where the integrand varies, 0 for VEGAS without cells;
+    share: of the points that do, the others are even over the cells.
     """
 
     n_points: int = 20_000
@@ -100,9 +103,8 @@ def init(dim: int, settings: Settings) -> State:
     n_cells = math.prod(cells(dim, settings))
     if settings.n_points < MIN_CELL * n_cells:
         raise ValueError(f"n_points: {settings.n_points}, expected at least {MIN_CELL * n_cells}")
-    edges = jnp.broadcast_to(
-        jnp.linspace(0.0, 1.0, settings.n_bins + 1), (dim, settings.n_bins + 1)
-    )
+    n = max(min(settings.n_bins, settings.n_points // MIN_BIN), 2)
+    edges = jnp.broadcast_to(jnp.linspace(0.0, 1.0, n + 1), (dim, n + 1))
     return State(edges, jnp.ones(n_cells))
 
 

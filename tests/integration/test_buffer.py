@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from hepjax.flows import coupling
-from hepjax.integration import buffer, integrator, losses, sampling, toys
+from hepjax.integration import (
+    buffer,
+    integrator,
+    losses,
+    sampling,
+    toys,
+)
 from hepjax.integration.integrator import Integrand, Values
 
 SMALL = integrator.Settings(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from hepjax.flows import coupling
-from hepjax.integration import closed_forms, gradients, integrator, pdf, processes, sampling
+from hepjax.integration import gradients, integrator, sampling
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.hadrons import pdf, processes
 from hepjax.integration.integrator import Integrand, Values
 
 ONE, THREE = Integrand(None, 1), Integrand(None, 3)

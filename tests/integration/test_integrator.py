@@ -8,7 +8,13 @@ import pytest
 
 from hepjax import checkpoint, train
 from hepjax.flows import coupling
-from hepjax.integration import integrator, losses, sampling, toys, vegas
+from hepjax.integration import (
+    integrator,
+    losses,
+    sampling,
+    toys,
+    vegas,
+)
 from hepjax.integration.integrator import Integrand, Values
 
 SMALL = integrator.Settings(

@@ -129,3 +129,30 @@ def test_zeros_and_empty_places_have_finite_slopes():
         np.zeros((1, 3)), np.zeros((1, 3)), np.zeros((1, 3)), np.array([0]), real & False, 1
     )
     assert losses.stratified_variance(empty) < 1e-6
+
+
+@pytest.mark.parametrize("loss", [losses.variance, losses.kullback_leibler])
+def test_equal_weights_have_no_slope(loss):
+    """Where the flow is the integrand nothing is left to learn, at any points: no noise."""
+    rng = np.random.default_rng(0)
+    log_drawn = jnp.asarray(rng.normal(size=(3, 16)))
+    direction = jnp.asarray(rng.normal(size=(3, 16)))
+    real = jnp.asarray(rng.uniform(size=(3, 16)) < 0.9)
+    channel = jnp.array([0, 1, 1])
+
+    def at(step):
+        now = log_drawn + step * direction
+        return loss(losses.sums(2 * jnp.exp(log_drawn), log_drawn, now, channel, real, 2))
+
+    assert abs(float(jax.grad(at)(0.0))) < 1e-6
+
+
+def test_squares_of_points_drawn_from_another_density():
+    """Even points, a flow of density x + 1/2, f = 1: the second moment is log 3."""
+    x = jnp.asarray(np.random.default_rng(1).uniform(size=(1, N)))
+    one = jnp.array([0])
+    given = jnp.ones_like(x), jnp.zeros_like(x), jnp.log(x + 0.5), one, x > -1
+    found = losses.sums(*given, 1)
+    error = float(np.std(1 / (x + 0.5) + x)) / N**0.5
+    assert float(found.second[0]) / N == pytest.approx(np.log(3), abs=4 * error)
+    assert error < 0.002

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from hepjax.flows import coupling
-from hepjax.integration import integrator, losses, mixture, sampling, vegas
+from hepjax.integration import (
+    integrator,
+    losses,
+    mixture,
+    sampling,
+    vegas,
+)
 from hepjax.integration.integrator import Integrand, Values
 
 SMALL = integrator.Settings(

@@ -4,7 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms, observables, pdf, processes, report, sampling
+from hepjax.integration import report, sampling
+from hepjax.integration.amplitudes import closed_forms
+from hepjax.integration.hadrons import observables, pdf, processes
 from hepjax.io import lhagrid
 
 

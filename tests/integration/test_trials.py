@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from hepjax.flows import coupling
-from hepjax.integration import integrator, losses, sampling, toys, trials, vegas
+from hepjax.integration import (
+    integrator,
+    losses,
+    sampling,
+    toys,
+    trials,
+    vegas,
+)
 from hepjax.integration.integrator import Integrand, Values
 
 SMALL = integrator.Settings(

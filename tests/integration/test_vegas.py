@@ -44,6 +44,20 @@ def test_a_grid_follows_a_density():
     np.testing.assert_allclose(edges[0], expected, atol=0.02)
 
 
+def test_few_points_have_few_bins():
+    """Edges follow no noise: with 2000 points the weights are as with ten times as many."""
+    few = vegas.Settings(n_points=2000, beta=0.0)
+    many = few._replace(n_points=20_000)
+    states = [vegas.init(2, settings) for settings in (few, many)]
+    assert [state.edges.shape for state in states] == [(2, 201), (2, 1001)]
+    assert vegas.init(1, few._replace(n_points=4)).edges.shape == (1, 3)
+    rsd = [
+        vegas.integrate(toys.camel, state, jax.random.key(0), settings)[0].rsd
+        for state, settings in zip(states, (few, many))
+    ]
+    np.testing.assert_allclose(*rsd, rtol=0.05)
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.75])
 def test_pulls_are_normal(beta):
     """Forty integrals: no bias, and the error that is said."""

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.integration import closed_forms
-from hepjax.integration.amplitudes import gluons, tree
+from hepjax.integration.amplitudes import closed_forms, gluons, tree
 
 ALPHA = 0.118
 ENERGY = 800.0

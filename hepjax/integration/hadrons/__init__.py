@@ -1,0 +1,1 @@
+"""What hadrons collide with: parton densities, the running coupling, flavours, processes."""

@@ -1,0 +1,1 @@
+"""Momenta: maps to invariants, phase space, channels of a process, scales."""
