@@ -140,12 +140,13 @@ def test_pairs(name, densities):
 
 def test_one_flow_of_colour_needs_no_amplitudes(densities, monkeypatch):
     """Drell-Yan: the only line joins quark and antiquark."""
-    from hepjax.integration import closed_forms, events
+    from hepjax.integration.amplitudes import closed_forms
+    from hepjax.integration.events import assembly
 
     def states(*given):
         raise AssertionError("amplitudes were computed")
 
-    monkeypatch.setattr(events, "states", states)
+    monkeypatch.setattr(assembly, "states", states)
     made = processes.drell_yan([closed_forms.PHOTON], (60.0, 120.0))
     rng = np.random.default_rng(1)
     drawn = generation.of_pair(
