@@ -1,5 +1,7 @@
 """Each notebook runs from top to bottom on a small run, and shows what it says."""
 
+import importlib.util
+import re
 from pathlib import Path
 
 import jax
@@ -63,3 +65,27 @@ def test_tracking_velo(tmp_path, monkeypatch):
     assert len(pictures) == 4
     assert "with partners" in text
     assert "walkthrough" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("pythia8mc", "pylhe")),
+    reason="pythia8mc, whose parton densities are used, and pylhe come with the extra `generators`",
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_madnis_zprime(monkeypatch):
+    found = executed(FOLDER / "madnis_zprime.ipynb", {"HEPJAX_QUICK": 1}, monkeypatch)
+    outputs = [out for cell in found.cells for out in cell.get("outputs", [])]
+    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    text = "".join(out.get("text", "") for out in outputs)
+    assert len(pictures) == 7
+    rows = re.findall(r"^(\D+?) +([\d.]+) \+- +([\d.]+) pb +(\S+) +(\S+) +(\S+)", text, re.M)
+    table = {name: tuple(map(float, numbers)) for name, *numbers in rows}
+    assert len(table) == 6
+    for name, (sigma, error, *_) in table.items():
+        assert abs(sigma - 1760.7) < 5 * error, name  # by midpoints in the cube
+        assert error < 10, name
+    rsd = {name: row[2] for name, row in table.items()}
+    assert rsd["flows, learned weights"] < rsd["VEGAS, one channel"] / 2
+    assert rsd["flows, learned from that"] < rsd["flows, a third each"]
+    assert "500 events" in text

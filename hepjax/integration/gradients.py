@@ -130,8 +130,9 @@ def binned(found: Slopes, place: Any, n_bins: int, active: Any = (True,)) -> His
     [channel].
 
     The bin of a point must not depend on the parameters: what is binned is a function of momenta
-    that stay, or of numbers of the cube.
+    that stay, or of numbers of the cube. Raises ValueError as `sampling.estimate` does.
     """
+    sampling.check_channels(found.channel, active)
     place = np.asarray(place)
     columns = np.column_stack([found.weight, found.score + found.path])
     mean = np.zeros((n_bins, columns.shape[1]))

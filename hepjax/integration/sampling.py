@@ -147,14 +147,25 @@ def sample(
     return found
 
 
+def check_channels(channel: Any, active: Any) -> None:
+    """Raise ValueError where points are of channels [point] beyond those of `active` [channel],
+    whose part of the integral would be lost.
+    """
+    last = int(np.max(channel, initial=-1))
+    if last >= len(active):
+        raise ValueError(f"active: {len(active)} channels, expected {last + 1}, as the points have")
+
+
 def estimate(sampled: Sampled, active: Any = (True,)) -> vegas.Estimate:
     """Give the integral of weighted points: the sum over channels of their mean weights.
 
     active: [channel], those that have a part of the integral. The relative standard deviation is
     that of optimal shares of points, the sum of standard deviations over the integral; negative is
     the share of the integral of the absolute value that has that sign. Raises ValueError for an
-    active channel with fewer than two points, whose part is not known.
+    active channel with fewer than two points, whose part is not known, and for points of channels
+    that `active` says nothing of.
     """
+    check_channels(sampled.channel, active)
     value = variance = sigma = size = 0.0
     for k in np.flatnonzero(active):
         weight = np.asarray(sampled.weight, float)[np.asarray(sampled.channel) == k]

@@ -212,6 +212,9 @@ def test_bad_input_is_named():
     points = drawn(100, 1)
     points = points._replace(x=np.linspace(0, 0.99, 100)[:, None])
     found = gradients.slopes(gluons, ONE, None, points, [MASS])
+    second = found._replace(channel=np.ones(100, int))
+    with pytest.raises(ValueError, match="active: 1 channels, expected 2"):
+        gradients.total(second)
     with pytest.raises(ValueError, match="channel 1: 0 points, expected at least 2"):
         gradients.total(found, (True, True))
     with pytest.raises(ValueError, match="50 of 100 values or slopes are no finite numbers"):

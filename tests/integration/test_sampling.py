@@ -60,6 +60,15 @@ def test_channels_are_dropped_and_the_integral_stays(state):
     assert abs(total.value - toys.camel_integral(2)) < 4 * total.error
 
 
+def test_no_channel_is_left_out_by_mistake(state):
+    """Without `active`, points of two channels would give the integral of the first alone."""
+    found = drawn(state)
+    with pytest.raises(ValueError, match="active: 1 channels, expected 2, as the points have"):
+        sampling.estimate(found)
+    sampling.check_channels(found.channel, [True, False])
+    sampling.check_channels(found.channel[:0], [])
+
+
 def test_a_channel_without_points_is_named(state):
     found = drawn(state)
     half = jax.tree.map(lambda x: x[found.channel == 0], found)

@@ -115,6 +115,9 @@ def of_pair(
     for case in np.unique(pid, axis=0):
         rows = np.flatnonzero((pid == case).all(1))
         plan = tree.build(standard_model.Process(tuple(case[:2].tolist()), legs))
+        if len(plan.flows) == 1:  # nothing is to be drawn
+            colours[rows] = assembly.colour_lines(plan.flows, np.zeros(len(rows)), 4)
+            continue
         parameters = standard_model.DEFAULT._replace(mass_top=mass or 173.0, width_top=0.0)
         colours[rows], _ = _coloured(plan, p4[rows], rng, parameters)
     s = np.asarray(processes.kinematics(process, jnp.asarray(u), jnp.asarray(channel)).s)

@@ -136,3 +136,25 @@ def test_pairs(name, densities):
     ]
     np.testing.assert_array_equal(*ends)
     assert (drawn.spin == 9).all()
+
+
+def test_one_flow_of_colour_needs_no_amplitudes(densities, monkeypatch):
+    """Drell-Yan: the only line joins quark and antiquark."""
+    from hepjax.integration.amplitudes import closed_forms
+    from hepjax.integration.events import assembly
+
+    def states(*given):
+        raise AssertionError("amplitudes were computed")
+
+    monkeypatch.setattr(assembly, "states", states)
+    made = processes.drell_yan([closed_forms.PHOTON], (60.0, 120.0))
+    rng = np.random.default_rng(1)
+    drawn = generation.of_pair(
+        made, densities, rng.uniform(0.2, 0.8, (100, 3)), np.zeros(100, int), rng
+    )
+    row = np.arange(100)
+    quark = np.where(drawn.pid[:, 0] > 0, 0, 1)
+    line = drawn.colours[row, quark, 0]
+    assert (line > 0).all()
+    np.testing.assert_array_equal(drawn.colours[row, 1 - quark, 1], line)
+    assert (drawn.colours > 0).sum() == 200
