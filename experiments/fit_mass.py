@@ -106,7 +106,8 @@ def main(config: Config) -> dict[str, Any]:
     edges = np.linspace(0, config.max_pt, config.n_bins + 1)
     title = f"pp to top pairs, 13 TeV, fitted mass {mass[0]:.2f} GeV"
     _top_momenta.draw(run.path / "plots" / "momenta", edges, counts[0], expected, title=title)
-    trials.draw(run.path / "plots" / "pulls", pull, title="fitted top mass")
+    words = {"of": "Fitted mass", "sample": "pseudo-experiments"}
+    trials.draw(run.path / "plots" / "pulls", pull, title="Top mass", **words)
     results = {
         "sigma_pb": float(whole.value),
         "sigma_error_pb": float(whole.error),

@@ -4,8 +4,11 @@ import dataclasses
 import importlib.util
 import json
 
+import numpy as np
 import pytest
 
+from hepjax.integration import integrator, sampling
+from hepjax.integration.events import generation
 from hepjax.io import lhe_reader
 
 pytestmark = [
@@ -68,6 +71,22 @@ def test_other_processes(experiment, tmp_path, process):
     results = experiment.main(config(experiment, tmp_path / "run", process))
     gap = abs(results["sigma_pb"] - results["vegas_sigma_pb"])
     assert gap < 5 * (results["sigma_error_pb"] + results["vegas_sigma_error_pb"])
+
+
+def test_events_are_of_all_channels(experiment, tmp_path, monkeypatch):
+    """Points come channel by channel: the first of them would be no fair sample."""
+    channel = np.repeat([0, 1, 2], 1000)
+    none = np.zeros(3000)
+    sample = sampling.Sampled(channel[:, None], channel, none + 1, none, none == 0)
+    drawn = []
+    monkeypatch.setattr(generation, "write", lambda *given, **_: None)
+    chosen = experiment._madnis_processes.Chosen(
+        *("toy", integrator.Integrand(None, 1, 3), None, lambda x, k, _: drawn.append(k)),
+        *(None, None, None, 0),
+    )
+    given = chosen, sample, (3.0, 0.1), 1e-3, 600, np.random.default_rng(0)
+    assert experiment._madnis_processes.write_events(tmp_path / "x.lhe", *given) == 600
+    assert np.abs(np.bincount(drawn[0]) - 200).max() < 60
 
 
 def test_amplitudes_are_checked_against_a_dump(experiment, hepjax_data, tmp_path):

@@ -108,8 +108,11 @@ def slopes(
     be those of the training.
 
     like: the sizes of the integrand; state: that the points were drawn with (None: of one channel).
-    Raises ValueError for values or slopes that are no finite numbers, and says how many.
+    Raises ValueError for discrete numbers, and for values or slopes that are no finite numbers, of
+    which it says how many.
     """
+    if like.discrete:
+        raise ValueError(f"like: discrete numbers {like.discrete}, expected none")
     n, parts = len(sampled.x), []
     theta = jnp.asarray(theta, float)
     for k in range(0, n, chunk):

@@ -165,7 +165,8 @@ def classical(
 
     Returns the states [channel, ...] and the estimates of the second half of the steps [channel],
     each of as many points. An integrator that begins with the edges, and is not trained, is VEGAS
-    with many channels. Discrete numbers are axes of the grids, the first, as even as their values.
+    with many channels. Discrete numbers are axes of the grids, the first, as even as their values;
+    an integrator takes the edges of the others, edges[:, n_discrete:].
     """
     n, n_discrete = integrand.n_channels, len(integrand.discrete)
     n_values = np.array(integrand.discrete, int)
@@ -279,8 +280,7 @@ def _learn(
     values = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), values)
 
     def objective(params: Parameters) -> tuple[jax.Array, tuple]:
-        of = integrand, params.weights, extra, values, channel, settings.alike
-        value, good = mixture.weighted(*of)
+        value, good = mixture.weighted(integrand, params.weights, extra, values, channel)
         log_now = mixture.log_density(integrand, params, points)
         given = value.reshape(shape), points.log_drawn, log_now, points.channel, real
         found = losses.sums(*given, integrand.n_channels)

@@ -157,17 +157,27 @@ def called(integrand: Integrand, x: jax.Array, channel: jax.Array, index: Any = 
     return checked(integrand, integrand.function(*given), len(x))
 
 
+def log_weights(
+    integrand: Integrand, weights: Any, features: Any, log_prior: Any, active: Any = True
+) -> jax.Array:
+    """Give logarithms of the channel weights [point, channel] of a network, None for the prior; one
+    that has fewer numbers than there are channels has one of each group.
+    """
+    few = weights is not None and weights[-1]["bias"].shape[-1] < integrand.n_channels
+    same = groups(integrand) if few else None
+    return channels.log_weights(weights, features, log_prior, active, same)
+
+
 def weighted(
     integrand: Integrand,
     weights: Any,
     extra: Extra,
     found: Values,
     channel: jax.Array,
-    alike: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
     """Give channel weight times integrand [point] of what was `checked`, for points of channel
     [point], and whether all of it was finite, and not negative where that must not be [point];
-    where it was not the value is 0, and has no gradient. alike: as in the settings.
+    where it was not the value is 0, and has no gradient.
     """
     good = jnp.isfinite(found.value)
     if not integrand.signed:
@@ -177,8 +187,7 @@ def weighted(
     good &= jnp.isfinite(found.features).all(1) & (found.log_prior < jnp.inf).all(1)
     features = jnp.where(good[:, None], found.features, 0)
     prior = jnp.where(good[:, None], found.log_prior, 0)
-    same = groups(integrand) if alike else None
-    log_alpha = channels.log_weights(weights, features, prior, extra.active, same)
+    log_alpha = log_weights(integrand, weights, features, prior, extra.active)
     alpha = jnp.exp(jnp.take_along_axis(log_alpha, channel[:, None], 1)[:, 0])
     return jnp.where(good, found.value, 0) * alpha, good
 
@@ -190,10 +199,9 @@ def evaluated(
     x: jax.Array,
     channel: jax.Array,
     index: Any = None,
-    alike: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
     """Call the integrand at points [point, dim] of channel [point] and give what `weighted` does;
     only channel weights have a gradient.
     """
     found = jax.lax.stop_gradient(called(integrand, x, channel, index))
-    return weighted(integrand, weights, extra, found, channel, alike)
+    return weighted(integrand, weights, extra, found, channel)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import plot
-from hepjax.integration import channels, integrator, sampling
+from hepjax.integration import integrator, mixture, sampling
 from hepjax.integration.events import unweighting
 from hepjax.integration.hadrons import observables
 
@@ -153,14 +153,16 @@ def process(
         one = next(iter(seen[first].values()))
         sample = samples[first]
         rows = slice(None, MOST_LOOKED_AT)
-        found = integrand.function(jnp.asarray(sample.x[rows]), jnp.asarray(sample.channel[rows]))
+        index = None if sample.discrete is None else jnp.asarray(sample.discrete[rows])
+        given = jnp.asarray(sample.x[rows]), jnp.asarray(sample.channel[rows]), index
+        found = mixture.called(integrand, *given)
         value, some = np.asarray(one.value)[rows], np.asarray(found.value) != 0
         bins = np.where(some, np.digitize(value, np.geomspace(*_ends(value[some]), 61)), -1)
         each = [np.flatnonzero(bins == k) for k in np.unique(bins[some])]
         each = [row for row in each if len(row) > 20]
         alpha = {}
         for which, layers in (("learned", weights), ("prior", None)):
-            log = channels.log_weights(layers, found.features, found.log_prior, active)
+            log = mixture.log_weights(integrand, layers, *found[1:], active)
             alpha[which] = np.array([np.exp(log)[row].mean(0) for row in each])  # over all else
         where = np.array([value[row].mean() for row in each])
         label = f"{one.label} [{one.unit}]" if one.unit else one.label

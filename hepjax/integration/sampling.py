@@ -102,7 +102,6 @@ def draw(
         flat,
         channel,
         index,
-        settings.alike,
     )
     log_density = (placed.log_flow + placed.log_grid).reshape(-1)
     weight = jnp.where(real, jnp.where(good, value, jnp.nan) * jnp.exp(-log_density), 0)

@@ -99,6 +99,7 @@ def test_scales_and_coupling(top):
 def test_a_file_holds_all(top, densities, tmp_path):
     """What is written is read again: the cross-section by its weights, scales, further weights."""
     _, _, _, drawn = top
+    drawn = drawn._replace(scale=drawn.scale * np.array([0.5, 1.0]))
     weight = np.maximum(np.random.default_rng(3).exponential(0.7, N), 1)
     path = tmp_path / "top.lhe.gz"
     given = weight, (566.0, 1.5), densities, coupling
@@ -108,6 +109,7 @@ def test_a_file_holds_all(top, densities, tmp_path):
     assert sum(process.cross_section for process in head.processes) == pytest.approx(566.0)
     np.testing.assert_allclose(events.p4, made.p4)
     np.testing.assert_array_equal(events.colours, made.colours)
+    np.testing.assert_allclose(events.scale, drawn.scale[:, 1])  # of factorisation
     assert events.variations.shape == (N, 7)
     np.testing.assert_allclose(events.variations[:, 0], events.weight)
     lower, higher = events.variations.mean(0)[[-1, 1]] / 566.0
