@@ -77,7 +77,7 @@ def on_shell(two_to, process, n):
 
 
 def compare(text, p, qed=None):
-    """Both of one process; returns the plan."""
+    """Compare both for one process at points [point, leg, 4]."""
     process = standard_model.parse(text)
     of = diagrams.Tree(*process, qed)
     plan = tree.build(text, qed)
@@ -119,6 +119,34 @@ def test_some_processes(text, two_to):
     compare(text, np.concatenate([one, on_shell(two_to, process, n=1)]))
 
 
+def test_each_helicity_and_each_frame(two_to):
+    """A sum over helicities is the same in each frame, its terms are not. With a width it is so
+    about, as a gluon's polarisation needs the invariance under gauges.
+    """
+    process = standard_model.parse("b g > t w-")
+    (p,) = on_shell(two_to, process, n=1)
+    fast = np.eye(4)
+    fast[0, 0] = fast[3, 3] = np.cosh(0.7)
+    fast[0, 3] = fast[3, 0] = np.sinh(0.7)
+    two = np.stack([p, p @ fast])[:, None]
+    plan, of = tree.build(process), diagrams.Tree(*process)
+    table = tree.helicity_table(plan)
+    assert len(table) == 2 * 2 * 2 * 3
+
+    @jax.jit
+    def of_helicity(width):
+        return tree.squared(plan, two, Parameters(width_top=width), table)
+
+    both = np.asarray(of_helicity(0.0))
+    one, other = both.sum(1)
+    assert one == pytest.approx(other, rel=1e-9)
+    assert np.abs(both[1] / both[0] - 1).max() > 0.1
+    both = np.asarray(of_helicity(Parameters().width_top))
+    for k in (0, 5, 13, 22):
+        assert both[0, k] == pytest.approx(of.squared(p, table[k]), rel=1e-9)
+    assert both[0].sum() == pytest.approx(both[1].sum(), rel=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [*listed(QCD), *listed(ELECTROWEAK), *listed(BOTH)])
 def test_many_processes(text, two_to):
@@ -142,7 +170,7 @@ def test_seven_legs(text, two_to):
     p = massless(two_to, 5, n=1)
     plan, of = tree.build(text), diagrams.Tree(*process)
     table = tree.helicity_table(plan)
-    of_table = jax.jit(lambda h: tree.squared(plan, p, helicity=h))(table[:, None])[:, 0]
+    of_table = jax.jit(lambda h: tree.squared(plan, p[0], helicity=h))(table)
     whole = jax.jit(lambda p: tree.squared(plan, p))(p)[0]
     assert float(of_table.sum()) == pytest.approx(float(whole), rel=1e-10)
     large = np.argsort(np.asarray(of_table))[::-1]
