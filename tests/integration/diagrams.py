@@ -194,11 +194,12 @@ class Tree:
         known, total = {}, 0.0
         every = itertools.product(*map(states, self.legs)) if helicity is None else [helicity]
         for some in every:
-            total += (abs(self._amplitude(momenta, tuple(some), known)) ** 2).sum()
+            total += (abs(self.amplitude(momenta, tuple(some), known)) ** 2).sum()
         count = prod(map(factorial, Counter(self.outgoing).values()))
         return total / count / prod(len(states(f)) * colours(f) for f in self.incoming)
 
-    def _amplitude(self, p, helicity, known):
+    def amplitude(self, p, helicity, known):
+        """Amplitude at a point and helicity [colour of each leg]; known: currents, to share."""
         root, total = len(self.legs) - 1, 0.0
         field = self.legs[root]
         wave = self._current((1 << root, field, 0, None, frozenset()), p, helicity, known)

@@ -147,6 +147,43 @@ def test_each_helicity_and_each_frame(two_to):
     assert both[0].sum() == pytest.approx(both[1].sum(), rel=1e-4)
 
 
+def of_flows(plan, values):
+    """The sum of flows as a tensor [colour of each leg]: each is a product of the matrices of
+    gluons, whose indices are joined to each other and to those of quarks.
+    """
+    left, right, own = "abcdefg", "ABCDEFG", "tuvwxyz"  # indices of a matrix, and of its leg
+    total = 0.0
+    for flow, value in zip(plan.flows, values):
+        joined = {upper - 1: left[lower - 1] for upper, lower in flow}
+        operands, terms, out = [], [], ""
+        for k, field in enumerate(plan.fields):
+            if field == 21:
+                operands.append(diagrams.T)
+                terms.append(own[k] + left[k] + joined[k])
+            elif abs(field) < 7:
+                operands.append(np.eye(3))
+                terms.append(own[k] + (left[k] if field > 0 else joined[k]))
+            out += own[k] if field == 21 or abs(field) < 7 else ""
+        total = total + value * np.einsum(",".join(terms) + "->" + out, *operands)
+    return total
+
+
+@pytest.mark.parametrize("text", ["u u > u u g", "g g > t t~", "g g > g g", "u d~ > t b~"])
+def test_flows_are_matrices_of_colour(text, two_to):
+    """At one helicity that does not vanish, up to the phases of wavefunctions."""
+    process = standard_model.parse(text)
+    (p,) = massless(two_to, len(process.outgoing), n=1)
+    plan, of = tree.build(text), diagrams.Tree(*process)
+    values = np.asarray(jax.jit(lambda p: tree.amplitudes(plan, p))(p))
+    k = np.argmax(abs(values).sum(-1))
+    expected = of.amplitude(p, tree.helicity_table(plan)[k], {}).squeeze()
+    found = of_flows(plan, values[k])
+    top = np.argmax(abs(expected))
+    phase = found.ravel()[top] / expected.ravel()[top]
+    assert abs(phase) == pytest.approx(1, rel=1e-9)
+    np.testing.assert_allclose(found, phase * expected, atol=1e-9 * abs(expected).max())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [*listed(QCD), *listed(ELECTROWEAK), *listed(BOTH)])
 def test_many_processes(text, two_to):
