@@ -52,7 +52,7 @@ b b > b b 2; g b > t t~ b 2; u u~ > t t~ d d~ 2; u d > u d h 3; e+ e- > u u~ d d
 """
 SEVEN = """
 g g > t t~ g g g; u u~ > t t~ g g g; g u > t t~ u g g; u d > t t~ u d g; u u > t t~ u u g
-u u~ > t t~ u u~ g; u u > u u u u~ g; g g > t t~ u u~ g; g d > t t~ e- e+ d g
+u u~ > t t~ u u~ g; u u > u u u u~ g; g g > t t~ u u~ g; u u~ > w+ w- g g g
 e+ e- > w+ w- w+ w- h
 """
 
@@ -151,7 +151,7 @@ def of_flows(plan, values):
     """The sum of flows as a tensor [colour of each leg]: each is a product of the matrices of
     gluons, whose indices are joined to each other and to those of quarks.
     """
-    left, right, own = "abcdefg", "ABCDEFG", "tuvwxyz"  # indices of a matrix, and of its leg
+    left, own = "abcdefg", "tuvwxyz"  # indices of a matrix, the first, and of its leg
     total = 0.0
     for flow, value in zip(plan.flows, values):
         joined = {upper - 1: left[lower - 1] for upper, lower in flow}
