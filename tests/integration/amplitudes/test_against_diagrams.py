@@ -8,7 +8,9 @@ import pytest
 from hepjax.integration.amplitudes import recursion, standard_model, tree
 from hepjax.integration.amplitudes.standard_model import Parameters
 
-FAST = ["u u > u u g", "b g > t w-", "w+ z > w+ z", "ta+ ta- > z h", "h h > h h"]
+FAST = """
+u u > u u g; w+ z > w+ z; z z > h h; h h > h h; ta+ ta- > z h; ta- vt~ > w- z
+"""
 QCD = """
 u u > u u; u u~ > u u~; u d > u d; u u~ > g g; g g > g g; u g > u g; u~ g > u~ g; u t~ > u t~
 b b~ > b b~; t t~ > t t~; u d > u d g; u u~ > d d~ g; u u~ > u u~ g; u d~ > u d~ g
@@ -112,7 +114,7 @@ def test_structure_constants():
     )
 
 
-@pytest.mark.parametrize("text", FAST)
+@pytest.mark.parametrize("text", listed(FAST))
 def test_some_processes(text, two_to):
     process = standard_model.parse(text)
     one = massless(two_to, len(process.outgoing), n=1)
