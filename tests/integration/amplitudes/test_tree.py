@@ -90,6 +90,21 @@ def test_compton_scattering(two_to):
         ("g g > g g", (0, 3)),
         ("u d~ > w+ g", (3,)),
         ("e- e+ > w+ w- a", (4,)),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("g g > g g g", (0, 2)),
+                ("u u > u u g", (4,)),
+                ("a w+ > z w+", (0,)),
+                ("w+ w- > w+ w- a", (4,)),
+                ("w+ w- > z h a", (4,)),
+                ("u d~ > w+ a g", (3, 4)),
+                ("g g > t t~ h g", (0, 5)),
+                ("u u~ > e+ e- g g", (4,)),
+                ("a a > t t~ g g", (0, 5)),
+                ("u u > u u g g", (4,)),
+            ]
+        ),
     ],
 )
 def test_a_gauge_boson_along_its_momentum_does_nothing(text, legs, two_to, monkeypatch):
