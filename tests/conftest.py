@@ -146,7 +146,7 @@ BESIDE = "HEPJAX_TESTS_BESIDE"
 
 def pytest_ignore_collect(collection_path, config):
     """Folders that have a process of their own are left to test_beside.py: eight_devices, which
-    needs one, and jets unless it is asked for by its path.
+    needs one, and others unless they are asked for by their path.
     """
     tests = Path(__file__).parent
     if os.environ.get(BESIDE):
@@ -154,10 +154,10 @@ def pytest_ignore_collect(collection_path, config):
     if collection_path == tests / "eight_devices":
         return True
     asked = [Path(arg.split("::")[0]).absolute() for arg in config.args]
-    jets = tests / "jets"
     chosen = config.option.keyword or getattr(config.option, "lf", False)
-    if collection_path == jets and not chosen:
-        return True if not any(jets in (path, *path.parents) for path in asked) else None
+    if collection_path in (tests / "jets", tests / "integration") and not chosen:
+        wanted = any(collection_path in (path, *path.parents) for path in asked)
+        return None if wanted else True
     return None
 
 

@@ -1,10 +1,11 @@
-"""Tests in processes of their own: of eight virtual devices, and a part for the second core."""
+"""Tests in processes of their own: of eight virtual devices, and parts for the second core."""
 
 import pytest
 
 PARTS = [
     ("eight devices", "eight_devices", ("-m", "not slow", "--slow")),
     ("taggers", "jets", ("-rs",)),
+    ("integration", "integration", ("-rs",)),
     pytest.param(
         "eight devices, slow", "eight_devices", ("-m", "slow", "--slow"), marks=pytest.mark.slow
     ),
