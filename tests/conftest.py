@@ -154,7 +154,7 @@ def pytest_ignore_collect(collection_path, config):
     if collection_path == tests / "eight_devices":
         return True
     asked = [Path(arg.split("::")[0]).absolute() for arg in config.args]
-    chosen = config.option.keyword or getattr(config.option, "lf", False)
+    chosen = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
     if collection_path in (tests / "jets", tests / "integration") and not chosen:
         wanted = any(collection_path in (path, *path.parents) for path in asked)
         return None if wanted else True
