@@ -64,25 +64,15 @@ class Process(NamedTuple):
     parameters: standard_model.Parameters
 
 
-def of(
-    process: str,
-    *,
-    cuts: Cuts = CUTS,
-    scale: scales.Scale = scales.transverse,
-    coupling: Coupling | None = None,
-    parameters: standard_model.Parameters = standard_model.DEFAULT,
-    energy: float = 13_000.0,
-    qed: int | None = None,
-) -> Process:
+def of(process: str, **options: Any) -> Process:
     """Take one matrix element, such as "g g > t t~ g", for the partons that it names.
 
-    coupling: None for the alpha_s of the parameters; energy: of the collision, GeV; qed: as in
-    `tree.build`.
+    options: as for `of_all`.
     """
     legs = standard_model.parse(process)
-    flavours_of = (*legs.incoming, *legs.outgoing)
-    way = flavours.Way(tuple(range(len(flavours_of))), (flavours_of,))
-    return of_all({process: (way,)}, cuts, scale, coupling, parameters, energy, qed)
+    pids = (*legs.incoming, *legs.outgoing)
+    way = flavours.Way(tuple(range(len(pids))), (pids,))
+    return of_all({process: (way,)}, **options)
 
 
 def of_all(
@@ -94,7 +84,10 @@ def of_all(
     energy: float = 13_000.0,
     qed: int | None = None,
 ) -> Process:
-    """Add up matrix elements, each put to particles in some ways; otherwise as `of`.
+    """Add up matrix elements, each put to particles in some ways.
+
+    coupling: None for the alpha_s of the parameters; energy: of the collision, GeV; qed: as in
+    `tree.build`.
 
     Raises ValueError for outgoing particles of other masses, or fewer than two, jets that have a
     mass, incoming particles that are no partons without mass, and no least momentum of jets.
