@@ -22,18 +22,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import checkpoint, runs, train
+from hepjax import checkpoint, plot, runs, train
 from hepjax.flows import coupling
-from hepjax.integration import (
-    integrator,
-    losses,
-    report,
-    sampling,
-    toys,
-    trials,
-    vegas,
-)
-from hepjax.integration.events import unweighting
+from hepjax.integration import integrator, losses, report, sampling, toys, trials, vegas
 
 
 class Case(NamedTuple):
@@ -91,15 +82,12 @@ def classical(config: Config, case: Case, beta: float) -> tuple[vegas.State, veg
 
 def row(value: float, error: float, rsd: float, weight: np.ndarray, exact: float) -> dict[str, Any]:
     """Make the numbers of one way."""
-    kept = unweighting.efficiency(weight, 1e-3)
     return {
         "integral": float(value),
         "integral_error": float(error),
         "pull": float((value - exact) / error),
         "rsd": float(rsd),
-        "unweighting_efficiency": kept.efficiency,
-        "unweighting_efficiency_maximum": unweighting.efficiency(weight).efficiency,
-        "n": kept.n,
+        **report.unweighted(weight, 1e-3),
     }
 
 
@@ -142,7 +130,8 @@ def main(config: Config) -> dict[str, Any]:
         several = trials.estimates(integrand, short, keys, 8192, front)
         results["pulls"], pull = trials.summary(several, case.exact)
         trials.draw(run.path / "plots" / "pulls", pull, title=config.case)
-    report.spread(run.path / "plots" / "weights", weights, title=config.case)
+    with plot.figure(run.path / "plots" / "weights") as ax:
+        report.spread(ax, weights, title=config.case)
     return runs.finish(run, results)
 
 

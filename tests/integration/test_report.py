@@ -33,6 +33,29 @@ def test_weights_of_channels_have_the_integral_for_their_mean():
     assert found["sigma_error_pb"] == 0
     assert found["unweighting_efficiency"] == pytest.approx(7 / whole.max())
     assert found["n"] == 400
+    assert found["rsd_error"] == pytest.approx(0, abs=1e-12)  # no channel varies
+
+
+def test_a_jackknife_is_the_error_of_a_mean():
+    x = np.random.default_rng(2).normal(size=4000)
+    found = report.jackknife(lambda rows: np.delete(x, rows).mean(), 100)
+    assert found == pytest.approx(x.std() / np.sqrt(len(x)), rel=0.2)
+
+
+def test_errors_of_the_summary_are_those_of_many_samples():
+    rng = np.random.default_rng(3)
+    one = np.zeros((4000, 1))
+
+    def summary():
+        weight = rng.lognormal(0, 0.5, 4000)
+        sampled = sampling.Sampled(one, one[:, 0].astype(int), weight, one[:, 0], one[:, 0] == 0)
+        return report.summary(sampled, np.ones(1, bool), 0.01)
+
+    many = [summary() for _ in range(40)]
+    for name in ("rsd", "unweighting_efficiency"):
+        spread = np.std([one[name] for one in many], ddof=1)
+        said = np.mean([one[f"{name}_error"] for one in many])
+        assert said == pytest.approx(spread, rel=0.5)
 
 
 def test_all_is_drawn(tmp_path):

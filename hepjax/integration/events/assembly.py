@@ -35,6 +35,9 @@ FIRST_LINE = 501
 NEAR = 1e-9
 """How well momenta add up and are on their shells, relative to the energy of the event."""
 
+MOST_NEGATIVE = 1e-3
+"""Share of an integrand, in parts that are negative, that events can do without."""
+
 
 def choose(size: Any, rng: np.random.Generator) -> np.ndarray:
     """Draw one of some options for each event [event], by their sizes [event, option].
@@ -49,6 +52,23 @@ def choose(size: Any, rng: np.random.Generator) -> np.ndarray:
         raise ValueError(f"size: {size[k]} in event {k}, expected some above 0 and none below")
     drawn = rng.uniform(size=len(size)) * total[:, -1]
     return np.minimum((total <= drawn[:, None]).sum(1), np.argmax(total >= total[:, -1:], 1))
+
+
+def without_negative(parts: Any) -> np.ndarray:
+    """Take parts of an integrand [event, part] for 0 where they are negative, as densities of
+    partons can be where they are small.
+
+    Raises ValueError where such parts are more than MOST_NEGATIVE of all, since events of positive
+    weight cannot have them.
+    """
+    parts = np.asarray(parts, float)
+    share = np.maximum(-parts, 0).sum() / np.abs(parts).sum()
+    if share > MOST_NEGATIVE:
+        raise ValueError(
+            f"parts: {share:.2g} of them is negative, expected up to {MOST_NEGATIVE}: these "
+            "densities of partons give no events of positive weight"
+        )
+    return np.maximum(parts, 0)
 
 
 def of_pair(
@@ -71,7 +91,7 @@ def of_pair(
     columns = np.array([[pdf.column(pid) for pid in both] for both in pair.partons])
     one, other = (pdf.xf(densities, x, q2) for x in (at.first, at.second))
     sizes = one[:, columns[:, 0]] * other[:, columns[:, 1]] * pair.partonic(at.s, at.cos)
-    flavour = choose(np.maximum(sizes, 0), rng)
+    flavour = choose(without_negative(sizes), rng)
     s, first, second, cos = (np.asarray(x) for x in at[:4])
     phi, sin = rng.uniform(0, 2 * np.pi, len(s)), np.sqrt(1 - cos**2)
     size = np.sqrt(s / 4 - mass**2)

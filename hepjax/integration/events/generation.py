@@ -58,7 +58,7 @@ def of_particles(
     each = hadronic.cases(process)
     look = functools.partial(_looked_at, process, densities)
     at, size, scale = _chunked(look, u, channel)
-    chosen = assembly.choose(np.maximum(size, 0), rng)
+    chosen = assembly.choose(assembly.without_negative(size), rng)
     pid = np.array([case.pids for case in each])[chosen]
     colours, spin = np.zeros((*pid.shape, 2), int), np.full(pid.shape, 9.0)
     term_of = np.array([case.term for case in each])[chosen]
@@ -181,24 +181,16 @@ def _coloured(
     rng: np.random.Generator,
     parameters: standard_model.Parameters,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw lines of colour [event, leg, 2] and helicities [event, leg] for momenta [event, leg, 4];
-    the last chunk is filled up, so that one size is compiled.
-    """
-    flows, spins = [], []
-    for k in range(0, len(momenta), CHUNK):
-        some = momenta[k : k + CHUNK]
-        whole = np.concatenate([some, np.repeat(some[-1:], CHUNK - len(some), 0)])
-        flow, spin = assembly.states(plan, whole, rng, parameters)
-        flows.append(flow[: len(some)])
-        spins.append(spin[: len(some)])
-    return (
-        assembly.colour_lines(plan.flows, np.concatenate(flows), momenta.shape[1]),
-        np.concatenate(spins),
-    )
+    """Draw lines of colour [event, leg, 2] and helicities [event, leg] for momenta [.., leg, 4]."""
+    draw = functools.partial(assembly.states, plan, rng=rng, parameters=parameters)
+    flows, spins = _chunked(draw, momenta)
+    return assembly.colour_lines(plan.flows, flows, momenta.shape[1]), spins
 
 
 def _chunked(function: Any, *given: Any) -> Any:
-    """Call a function of arrays in chunks of one size; returns arrays of the host."""
+    """Call a function of arrays in chunks of one size, so that it is compiled once; returns arrays
+    of the host.
+    """
     n, found = len(given[0]), []
     if not n:
         raise ValueError("u: 0 points, expected some")

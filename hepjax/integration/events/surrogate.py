@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from hepjax import lorentz
 from hepjax.integration import channels
 from hepjax.integration.events import unweighting
 
@@ -80,12 +81,10 @@ def invariants(momenta: Any) -> jax.Array:
     momenta: [..., leg, 4] GeV, the two incoming ones first.
     """
     p = jnp.asarray(momenta)
-    total = p[..., 0, :] + p[..., 1, :]
-    s = total[..., 0] ** 2 - (total[..., 1:] ** 2).sum(-1)
+    s = lorentz.mass_squared(p[..., 0, :] + p[..., 1, :])
     pairs = list(itertools.combinations(range(p.shape[-2]), 2))[1:]  # the first of which is s
     one, other = (p[..., np.array(legs), :] for legs in zip(*pairs))
-    product = one[..., 0] * other[..., 0] - (one[..., 1:] * other[..., 1:]).sum(-1)
-    share = jnp.maximum(2 * product / s[..., None], TINY)
+    share = jnp.maximum(2 * lorentz.dot(one, other) / s[..., None], TINY)
     return jnp.concatenate([jnp.log(s)[..., None], jnp.log(share)], -1)
 
 
@@ -196,20 +195,19 @@ def _trained(
     adam = optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.n_steps))
     size = min(settings.batch_size, len(x))
 
-    def step(state: Any, k: jax.Array) -> tuple[Any, jax.Array]:
-        layers, memory = state
-        batch = jax.random.randint(jax.random.fold_in(key, k), (size,), 0, len(x))
-
-        def loss(layers: Any) -> jax.Array:
-            return ((_network(layers, x[batch]) - y[batch]) ** 2).mean()
-
-        found, slope = jax.value_and_grad(loss)(layers)
-        change, memory = adam.update(slope, memory, layers)
-        return (optax.apply_updates(layers, change), memory), found
+    def loss(layers: Any, x: Any, y: Any) -> jax.Array:
+        return ((_network(layers, x) - y) ** 2).mean()
 
     @jax.jit
-    def train(layers: Any) -> Any:
+    def train(layers: Any, x: Any, y: Any) -> Any:
+        def step(state: Any, k: jax.Array) -> tuple[Any, jax.Array]:
+            layers, memory = state
+            batch = jax.random.randint(jax.random.fold_in(key, k), (size,), 0, len(x))
+            found, slope = jax.value_and_grad(loss)(layers, x[batch], y[batch])
+            change, memory = adam.update(slope, memory, layers)
+            return (optax.apply_updates(layers, change), memory), found
+
         return jax.lax.scan(step, (layers, adam.init(layers)), jnp.arange(settings.n_steps))
 
-    (layers, _), losses = train(layers)
+    (layers, _), losses = train(layers, x, y)
     return layers, losses

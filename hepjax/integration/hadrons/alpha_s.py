@@ -22,6 +22,8 @@ import numpy as np
 
 N_STEPS = 24
 """Steps of Runge and Kutta along one stretch, in 1 / a, which is nearly a straight line."""
+N_TURNS = 8
+"""Turns that take the step at a threshold back, each of which is nearer by a hundred times."""
 
 
 class Running(NamedTuple):
@@ -83,7 +85,10 @@ def running(
     for k in range(flavours - 3, 0, -1):  # down
         log_from, known = at[k]
         above = _go(beta[k], known, log_from, logs[k - 1])
-        at[k - 1] = logs[k - 1], above * (1 - step * above**2)  # type: ignore
+        below = above
+        for _ in range(N_TURNS):
+            below = above / (1 + step * below**2)  # type: ignore
+        at[k - 1] = logs[k - 1], below
     starts, values = (jnp.stack([at[k][i] for k in range(n + 1)]) for i in (0, 1))
     return Running(starts, values, logs, beta)
 

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax import lorentz
 from hepjax.integration.kinematics import maps, phasespace
 
 
@@ -117,7 +118,7 @@ def inverse(space: Space, layout: Layout, at: Points) -> tuple[jax.Array, jax.Ar
         most = space.energy - sum(_least(space, other) for other in others)
         log += _collect(space, group, out, most, mass, found)
     log += _across_inverse(space, layout, p, mass, found)
-    room = jnp.log(space.energy**2 / _square(out.sum(0)))
+    room = jnp.log(space.energy**2 / lorentz.mass_squared(out.sum(0)))
     found.append(jnp.log(at.first / at.second) / (2 * room) + 0.5)
     log -= jnp.log(room) - np.log(space.energy**2)
     for group in layout.groups:
@@ -145,10 +146,6 @@ def _checked(space: Space, layout: Layout, numbers: jax.Array) -> jax.Array:
     if numbers.shape[-1] != 3 * n - 2:
         raise ValueError(f"numbers: {numbers.shape[-1]}, expected {3 * n - 2} for {n} particles")
     return numbers
-
-
-def _square(p: jax.Array) -> jax.Array:
-    return p[..., 0] ** 2 - (p[..., 1:] ** 2).sum(-1)
 
 
 def _beams(total: jax.Array) -> list[jax.Array]:
@@ -179,7 +176,7 @@ def _collect(
     """Take `_spread` back."""
     if isinstance(node, int):
         return 0.0
-    s = _square(out[np.array(leaves(node))].sum(0))
+    s = lorentz.mass_squared(out[np.array(leaves(node))].sum(0))
     low, pole = _least(space, node) ** 2, node.mass**2
     if node.width:
         u, log = maps.breit_wigner_inverse(s, low, most**2, node.mass, node.width)

@@ -17,18 +17,6 @@ import numpy as np
 Mapped = tuple[jax.Array, jax.Array]
 
 
-def even(u: Any, low: Any, high: Any) -> Mapped:
-    """Spread values evenly."""
-    width = high - low
-    return low + u * width, jnp.log(width) + jnp.zeros_like(u)
-
-
-def even_inverse(x: Any, low: Any, high: Any) -> Mapped:
-    """Take `even` back."""
-    width = high - low
-    return (x - low) / width, -jnp.log(width) + jnp.zeros_like(x)
-
-
 def power(u: Any, low: Any, high: Any, exponent: float) -> Mapped:
     """Spread values like x^-exponent, 1 is the logarithm; 0 < low < high."""
     if exponent == 1:

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax import lorentz
+
 N_STEPS = 60
 """Halvings that find a mass."""
 
@@ -85,8 +87,9 @@ def rambo_inverse(momenta: Any, masses: Sequence[Any]) -> tuple[jax.Array, jax.A
     for k in range(n - 1):
         left = massless[..., k:, :].sum(-2)
         rest = massless[..., k + 1 :, :].sum(-2)
-        smaller = jnp.sqrt(jnp.maximum(_square(rest), 0)) if k < n - 2 else jnp.zeros_like(mass)
+        smaller = jnp.zeros_like(mass)
         if k < n - 2:
+            smaller = jnp.sqrt(jnp.maximum(lorentz.mass_squared(rest), 0))
             shares.append(_fraction((smaller / mass) ** 2, n - k - 1))
         first = boost(massless[..., k, :], left * jnp.array([1, -1, -1, -1.0]), mass)
         angles.append((first[..., 3] / first[..., 0] + 1) / 2)
@@ -109,10 +112,6 @@ def _checked(numbers: Any, masses: Sequence[Any]) -> tuple[jax.Array, int]:
 
 def _at_rest(energy: jax.Array) -> jax.Array:
     return jnp.stack([energy, *[jnp.zeros_like(energy)] * 3], -1)
-
-
-def _square(p: jax.Array) -> jax.Array:
-    return p[..., 0] ** 2 - (p[..., 1:] ** 2).sum(-1)
 
 
 def boost(p: jax.Array, by: jax.Array, mass: jax.Array) -> jax.Array:

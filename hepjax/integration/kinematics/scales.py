@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hepjax import lorentz
+
 Scale = Callable[[Any], tuple[jax.Array, jax.Array]]
 """momenta [point, leg, 4] -> squared scales of renormalisation and of factorisation [point]."""
 
@@ -69,23 +71,19 @@ def clustered(momenta: Any) -> tuple[jax.Array, jax.Array]:
     forward = emitted[:, 3] * p[:, 0, 3] > 0
     axis = jnp.where(forward[:, None], p[:, 1], p[:, 0])  # the beam that is left as it was
     left = out.sum(1) - emitted
-    masses = jnp.sqrt(jnp.maximum(_square(out), 0))
+    masses = jnp.sqrt(jnp.maximum(lorentz.mass_squared(out), 0))
     other = jnp.where(first[:, None] == jnp.arange(3), 0.0, masses)
     heaviest = other.max(-1)
     seen = out[:, :2]  # a heavy one that was not emitted
     one = jnp.where((first == 0)[:, None], seen[:, 1], seen[:, 0])
     central = _across(one, left, axis) + heaviest**2
     pair = _pair(out[:, 0], out[:, 1])
-    together = _transverse_square(out[:, 2]) + _square(out[:, 0] + out[:, 1])
+    together = _transverse_square(out[:, 2]) + lorentz.mass_squared(out[:, 0] + out[:, 1])
     is_pair = pair < alone.min(-1)
     emission = jnp.take_along_axis(alone, first[:, None], 1)[:, 0]
     harder = jnp.where(first == 2, jnp.maximum(emission, central), emission)
     renormalisation = jnp.where(is_pair, together, (harder * central**3) ** 0.25)
     return renormalisation, jnp.where(is_pair, together, central)
-
-
-def _square(p: jax.Array) -> jax.Array:
-    return p[..., 0] ** 2 - (p[..., 1:] ** 2).sum(-1)
 
 
 def _transverse_square(p: jax.Array) -> jax.Array:
@@ -97,14 +95,10 @@ def _across(p: jax.Array, whole: jax.Array, axis: jax.Array) -> jax.Array:
     """Give the squared momentum of p [point, 4] across a massless axis, in the rest frame of the
     whole, by products alone.
     """
-
-    def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-        return a[:, 0] * b[:, 0] - (a[:, 1:] * b[:, 1:]).sum(-1)
-
-    square = dot(whole, whole)
-    share = dot(p, axis) / dot(whole, axis)
-    energy = dot(p, whole)
-    return 2 * share * energy - share**2 * square - dot(p, p)
+    square = lorentz.mass_squared(whole)
+    share = lorentz.dot(p, axis) / lorentz.dot(whole, axis)
+    energy = lorentz.dot(p, whole)
+    return 2 * share * energy - share**2 * square - lorentz.mass_squared(p)
 
 
 def _pair(one: jax.Array, other: jax.Array) -> jax.Array:
@@ -116,4 +110,5 @@ def _pair(one: jax.Array, other: jax.Array) -> jax.Array:
     pt = [p[:, 1] ** 2 + p[:, 2] ** 2 for p in (one, other)]
     phi = [jnp.arctan2(p[:, 2], p[:, 1]) for p in (one, other)]
     apart = 2 * (jnp.cosh(eta(one) - eta(other)) - jnp.cos(phi[0] - phi[1]))
-    return jnp.maximum(_square(one), _square(other)) + jnp.minimum(*pt) * apart
+    heavier = jnp.maximum(*(lorentz.mass_squared(p) for p in (one, other)))
+    return heavier + jnp.minimum(*pt) * apart

@@ -274,6 +274,13 @@ def test_options_are_drawn_as_often_as_they_should(tmp_path):
             assembly.choose([[1.0, 1.0], bad], rng)
 
 
+def test_a_little_of_an_integrand_may_be_negative():
+    parts = np.array([[1.0, -5e-4], [0.5, 2.0]])
+    assert (assembly.without_negative(parts) == [[1.0, 0.0], [0.5, 2.0]]).all()
+    with pytest.raises(ValueError, match=r"0\.12 of them is negative, expected up to 0\.001"):
+        assembly.without_negative([[1.0, -0.5], [0.5, 2.0]])
+
+
 def test_lines_of_incoming_and_outgoing_legs():
     """A quark has a colour, an antiquark an anticolour, a gluon both, on either side."""
     plan = tree.build("u u~ > u u~ g")

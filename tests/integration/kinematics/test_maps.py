@@ -9,7 +9,6 @@ from hepjax.integration.kinematics import maps
 
 LOW, HIGH = 60.0**2, 400.0**2
 MAPS = {
-    "even": (maps.even, maps.even_inverse, ()),
     "logarithm": (maps.power, maps.power_inverse, (1.0,)),
     "power": (maps.power, maps.power_inverse, (0.7,)),
     "steep": (maps.power, maps.power_inverse, (2.0,)),

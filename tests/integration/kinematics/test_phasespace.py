@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from hepjax import lorentz
 from hepjax.integration.kinematics import phasespace
 
 CASES = {
@@ -100,7 +101,7 @@ def test_the_weight_is_the_jacobian(rambo):
     def two_masses(x):
         p, _ = phasespace.rambo(x, ENERGY, masses)
         first, second = p[0] + p[1], p[1] + p[2]
-        return jax.numpy.stack([phasespace._square(first), phasespace._square(second)])
+        return jax.numpy.stack([lorentz.mass_squared(first), lorentz.mass_squared(second)])
 
     def angles(x):
         p, _ = phasespace.rambo(x, ENERGY, masses)
