@@ -54,7 +54,8 @@ def quantiles(
     x, w, p = _read(x, share, weight)
     if not len(x):
         counting.fail("weight", "no event of weight above 0", "one or more")
-    return Quantiles(p, *_quantiles(x, w, p), counting.effective_number(w))
+    value, low, high = _quantiles(x, w, p)
+    return Quantiles(p, value, low, high, counting.effective_number(w))
 
 
 def quantiles_against(
@@ -82,7 +83,8 @@ def quantiles_against(
         if here.any():
             found[..., b] = _quantiles(values[here], w[here], p)
             number[b] = counting.effective_number(w[here])
-    return QuantileCurve(grid, p, *found, number, int((index < 0).sum()))
+    value, low, high = found
+    return QuantileCurve(grid, p, value, low, high, number, int((index < 0).sum()))
 
 
 def _quantiles(x: np.ndarray, w: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
