@@ -3,19 +3,19 @@
 `measure` simulates events, encodes them, draws directions of each posterior and places the truth
 among them; it keeps a few numbers an event, so that a hundred thousand events fit. `summary` counts
 coverage and angles of them, `binned` does so against energy, zenith and number of modules. What is
-exact comes from elsewhere (`exact`, `fits`); here are the events.
+exact comes from elsewhere (`exact`, `fits`).
 
 >>> Measured._fields[:3]
 ('truth', 'n_modules', 'level')
 """
 
+import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from hepjax import coverage, runs, sphere
+from hepjax import counting, coverage, resolution, runs, sphere
 from hepjax.neutrino import calibration, data, posterior, training
 
 LEVELS = (0.5, 0.68, 0.9)
@@ -94,6 +94,35 @@ def measure(
     return whole
 
 
+def speed(
+    model: posterior.Posterior,
+    variables: Any,
+    simulate: training.Simulate,
+    key: jax.Array,
+    n_events: int = 1024,
+    repeats: int = 5,
+) -> dict[str, float | str]:
+    """Time encoding of events from the host, with the density at one direction of each, and its
+    way back: milliseconds an event, by the clock, the median of some calls of a batch.
+    """
+    pulses, truth = jax.device_get(jax.jit(lambda k: simulate(k, n_events))(key))
+
+    @jax.jit
+    def once(variables: Any, pulses: data.Pulses, direction: Any) -> jax.Array:
+        encoded = posterior.encode(model, variables, pulses)
+        return posterior.log_prob(model, encoded, direction)
+
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        np.asarray(once(variables, pulses, truth.direction))
+        taken.append(1e3 * (time.perf_counter() - start) / n_events)
+    return {
+        "milliseconds_per_event": float(np.median(taken[1:])),
+        "device": jax.devices()[0].device_kind,
+    }
+
+
 def judged(truth: data.Truth, n_modules: Any, found: Answers, *, seed: int = 0) -> Measured:
     """Place truths among samples; all numpy."""
     sampled = np.asarray(found.sampled, np.float64)
@@ -130,54 +159,69 @@ def unit(direction: Any) -> np.ndarray:
 
 
 def summary(measured: Measured) -> dict[str, float | int]:
-    """Give coverage at LEVELS with errors, the median angle in degrees and the median areas in
-    square degrees, the median's error by the spread of order statistics.
+    """Give coverage at LEVELS with errors, the median angle, deg, the median areas, deg^2, and the
+    probabilities of a larger distance from the uniform distribution.
     """
     found = coverage.coverage(measured.level, LEVELS)
     results: dict[str, float | int] = {"n_events": len(measured.level)}
     for nominal, value, error in zip(LEVELS, found.value, found.error):
         name = f"coverage_{round(100 * nominal)}"
         results |= {name: float(value), f"{name}_error": float(error)}
-    angle, error = median(np.degrees(measured.angle))
-    results |= {"median_angle_deg": angle, "median_angle_deg_error": error}
+    results |= median("angle_deg", np.degrees(measured.angle))
     for k, nominal in enumerate(LEVELS):
-        square = np.median(measured.area[:, k]) * np.degrees(1) ** 2
-        results[f"median_area_{round(100 * nominal)}_deg2"] = float(square)
+        name = f"area_{round(100 * nominal)}_deg2"
+        results |= median(name, measured.area[:, k] * np.degrees(1) ** 2)
     for name, place in (("hpd", measured.level), ("tarp", measured.tarp)):
         results[f"p_value_{name}"] = float(coverage.probability_curve(place).p_value)
     return results
 
 
-def median(x: np.ndarray) -> tuple[float, float]:
-    """Give the median and its error, of half the distance of the order statistics one binomial
-    standard deviation to both sides.
+def median(name: str, x: np.ndarray) -> dict[str, float]:
+    """Give {"median_<name>": value, "median_<name>_error": half of its interval}."""
+    found = resolution.quantiles(x, (0.5,))
+    half = (found.high[0] - found.low[0]) / 2
+    return {f"median_{name}": float(found.value[0]), f"median_{name}_error": float(half)}
+
+
+def binned(
+    measured: Measured, n_bins: int = 10
+) -> dict[str, dict[float, counting.EfficiencyCurve]]:
+    """Give coverage in bins of equal numbers of events of energy, zenith and number of modules: by
+    what, then by nominal level.
     """
-    x, half = np.sort(x), np.sqrt(len(x)) / 2
-    ends = [int(np.clip(round(len(x) / 2 + s * half), 0, len(x) - 1)) for s in (-1, 1)]
-    return float(np.median(x)), float((x[ends[1]] - x[ends[0]]) / 2)
+    return {
+        name: coverage.coverage_against(x, measured.level, edges(x, n_bins), LEVELS)
+        for name, x in along(measured).items()
+    }
 
 
-def binned(measured: Measured, n_bins: int = 10) -> dict[str, dict[str, np.ndarray]]:
-    """Give coverage in bins of equal numbers of events: of energy, zenith and number of modules.
-
-    By what: edges [bin + 1], value and error [bin, level].
+def along(measured: Measured) -> dict[str, np.ndarray]:
+    """Give what coverage may depend on, [event] each: log10 of the energy, zenith in degrees and
+    number of modules.
     """
     zenith = sphere.zenith_azimuth(unit(measured.truth.direction))[0]
-    along = {
-        "log_energy": measured.truth.log_energy,
-        "zenith": zenith,
-        "n_modules": measured.n_modules,
+    return {
+        "log_energy": np.asarray(measured.truth.log_energy, float),
+        "zenith": np.degrees(zenith),
+        "modules": measured.n_modules.astype(float),
     }
-    found = {}
-    for name, x in along.items():
-        edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
-        place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
-        each = [
-            coverage.coverage(measured.level[place == k], LEVELS) for k in range(len(edges) - 1)
-        ]
-        found[name] = {
-            "edges": edges,
-            "value": np.array([one.value for one in each]),
-            "error": np.array([one.error for one in each]),
-        }
-    return found
+
+
+def edges(x: np.ndarray, n_bins: int) -> np.ndarray:
+    """Cut [event] into bins of equal numbers; integers are cut between them."""
+    found = np.quantile(x, np.linspace(0, 1, n_bins + 1))
+    if (x == np.round(x)).all():
+        found = np.append(np.round(found[:-1]) - 0.5, x.max() + 0.5)
+    else:
+        found[-1] += 1e-6
+    return np.unique(found)
+
+
+def worst(curves: dict[str, dict[float, counting.EfficiencyCurve]]) -> dict[str, float]:
+    """Give the largest difference of coverage and nominal level in any bin, by what."""
+    return {
+        f"worst_bin_{name}": max(
+            float(np.nanmax(np.abs(curve.value - level))) for level, curve in of.items()
+        )
+        for name, of in curves.items()
+    }

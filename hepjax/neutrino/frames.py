@@ -4,8 +4,8 @@ A line through the pulses, r = r0 + v (t - t0), points where a track goes to wit
 (the line fit of AMANDA, astro-ph/0407044). `line` finds it, robust against noise; `frame` makes
 axes of it, in which events of all directions look alike, so that a network need not learn the same
 thing for each of them; `features` are what pulses look like there: places, and times against those
-of light that a track along the third axis sends out at the Cherenkov angle. Where "up" is, and which
-part of the detector this is, is lost by turning, and is among the features too.
+of light that a track along the third axis sends out at the Cherenkov angle. Where "up" is, and in
+which part of the detector this is, is lost by turning, and is among the features too.
 
 >>> import numpy as np
 >>> t = np.arange(5.0)[None]

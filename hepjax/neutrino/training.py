@@ -77,13 +77,15 @@ def fit(
     goal, update = loss(model, simulate, plan.n_events), optimiser(plan)
     settings = settings or train.Settings()
     settings = settings._replace(n_steps=plan.n_steps)
-    average = {"average": variables["params"]}
+    average = {"average": variables["params"], "n": jnp.zeros(())}
 
     def averaged(extra: Any, params: Any, _: Any) -> Any:
+        n = extra["n"]
+        decay = jnp.minimum(plan.decay, (1 + n) / (10 + n))  # forget the first ones sooner
         mean = jax.tree.map(
-            lambda old, new: plan.decay * old + (1 - plan.decay) * new, extra["average"], params
+            lambda old, new: decay * old + (1 - decay) * new, extra["average"], params
         )
-        return {"average": mean}
+        return {"average": mean, "n": n + 1}
 
     step = train.gradient_step(goal, update, update=averaged)
     state = train.init(variables["params"], update, then, average)

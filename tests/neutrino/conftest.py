@@ -1,24 +1,48 @@
-"""Directions whose distribution is known exactly."""
+"""Toy events for networks: a few modules about a straight line, and when they saw it."""
 
-import numpy as np
+import jax
+import jax.numpy as jnp
 import pytest
+
+from hepjax import sphere
+from hepjax.flows import sphere as flow
+from hepjax.neutrino import data, media, posterior, pulse_transformer
+from hepjax.nn import model
+
+WATER = media.uniform(200.0, 60.0, delay=600.0)
+
+
+def toy(key, n, length=12):
+    """Draw n events of 4 to `length` pulses on a line, each off by 40 m and 100 ns."""
+    keys = jax.random.split(key, 5)
+    direction = sphere.uniform(keys[0], (n,))
+    along = jax.random.uniform(keys[1], (n, length), minval=-200, maxval=200)
+    away = 40 * jax.random.normal(keys[2], (n, length, 3))
+    time = along / media.LIGHT + 100 * jax.random.normal(keys[3], (n, length))
+    count = jax.random.randint(keys[4], (n, 1), 4, length + 1)
+    mask = jnp.arange(length) < count
+    position = along[..., None] * direction[:, None] + away
+    one = mask.astype(jnp.float32)
+    pulses = data.Pulses(
+        position * one[..., None],
+        time * one,
+        one,
+        jnp.arange(length) * mask.astype(jnp.int32),
+        mask,
+    )
+    zero = jnp.zeros(n)
+    truth = data.Truth(jnp.zeros((n, 3)), direction, zero, zero + 2, zero + 1, zero + 1, zero + 1)
+    return pulses, truth
 
 
 @pytest.fixture(scope="session")
-def fisher():
-    """The function fisher(rng, mean [event, 3], kappa, *shape) -> [*shape, event, 3], float64."""
+def simulate():
+    return toy
 
-    def draw(rng, mean, kappa, *shape):
-        xi, turn = rng.random((2, *shape, len(mean)))
-        low = -np.log1p(xi * np.expm1(-2.0 * kappa)) / (2 * kappa)  # (1 - cos) / 2
-        across = 2 * np.sqrt(low * (1 - low))
-        pole = np.where(np.abs(mean[:, 2:]) < 0.7, [[0.0, 0, 1]], [[1.0, 0, 0]])
-        x = np.cross(pole, mean)
-        x /= np.linalg.norm(x, axis=-1, keepdims=True)
-        y = np.cross(mean, x)
-        around = 2 * np.pi * turn[..., None]
-        return mean * (1 - 2 * low[..., None]) + across[..., None] * (
-            np.cos(around) * x + np.sin(around) * y
-        )
 
-    return draw
+@pytest.fixture(scope="session")
+def tiny():
+    """A posterior whose network is as small as can be."""
+    plan = flow.Plan(n_layers=2)
+    network = pulse_transformer.small(flow.size(plan), width=16, n_layers=1, n_heads=2)
+    return posterior.Posterior(model.from_linen(network), plan, WATER)
