@@ -1,19 +1,20 @@
-"""Toy events for networks: a few modules about a straight line, and when they saw it."""
+"""Events that the tests share: of a toy for networks, and of a small telescope."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hepjax import sphere
 from hepjax.flows import sphere as flow
-from hepjax.neutrino import data, media, posterior, pulse_transformer
+from hepjax.neutrino import data, detectors, media, posterior, pulse_transformer, simulation
 from hepjax.nn import model
 
 WATER = media.uniform(200.0, 60.0, delay=600.0)
 
 
 def toy(key, n, length=12):
-    """Draw n events of 4 to `length` pulses on a line, each off by 40 m and 100 ns."""
+    """Draw n events of 4 to `length` pulses about a straight line, each off by 40 m and 100 ns."""
     keys = jax.random.split(key, 5)
     direction = sphere.uniform(keys[0], (n,))
     along = jax.random.uniform(keys[1], (n, length), minval=-200, maxval=200)
@@ -46,3 +47,17 @@ def tiny():
     plan = flow.Plan(n_layers=2)
     network = pulse_transformer.small(flow.size(plan), width=16, n_layers=1, n_heads=2)
     return posterior.Posterior(model.from_linen(network), plan, WATER)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """37 strings of 16 modules in layered ice, 70 m apart."""
+    grid = detectors.hexagonal((4, 5, 6, 7, 6, 5, 4), 70.0)
+    detector = detectors.hang(grid, np.linspace(-200.0, 200.0, 16))
+    return simulation.setup(detector, media.south_pole(), cap=48)
+
+
+@pytest.fixture(scope="session")
+def small_events(small):
+    """Pulses and truth of 512 tracks in it."""
+    return jax.jit(lambda key: simulation.events(key, small, 512))(jax.random.key(0))
