@@ -1,1 +1,1 @@
-"""Neutrino telescopes: from pulses of light to a posterior of the direction that is calibrated."""
+"""Neutrino telescopes: from pulses of light in ice and water to directions on the sky."""
