@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from hepjax import healpix, sphere
+from hepjax.flows import sphere as flow
+from hepjax.flows import sphere_layers
 from hepjax.neutrino import sky
 
 RNG = np.random.default_rng(0)
@@ -172,3 +174,18 @@ def test_bad_input_is_named(call, message):
         pytest.importorskip("astropy")
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("n_layers", "kappa"), [(4, 10.0), (6, 1e6)])
+def test_a_flow_of_the_sphere_has_a_total_of_one(n_layers, kappa):
+    plan = flow.Plan(n_layers)
+    params = np.random.default_rng(3).normal(scale=0.2, size=flow.size(plan)).astype(np.float32)
+    params[4] = np.log(kappa) - sphere_layers.START
+    density = jax.jit(lambda n: flow.log_prob(plan, params, n.astype(jnp.float32)))
+    found = sky.scan(density)
+    assert found.total == pytest.approx(1, abs=3e-4)
+    samples, log_prob = flow.sample(jax.random.key(0), plan, params, 2000)
+    limit = healpix.region(found.sky, 0.9).density
+    assert np.mean(np.exp(np.asarray(log_prob)) > limit) == pytest.approx(0.9, abs=0.03)
+    inside = sky.credible_level(found.sky, np.asarray(samples)) < 0.5
+    assert inside.mean() == pytest.approx(0.5, abs=0.05)
