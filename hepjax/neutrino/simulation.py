@@ -30,8 +30,10 @@ import numpy as np
 from hepjax.neutrino import arrival, detectors, light, media, prior
 from hepjax.neutrino.data import Detector, Pulses, Truth
 
-CHUNK = 32
-"""Events that are worked on at once: what they need of all modules should fit a cache."""
+CHUNK, WIDE_CHUNK = 32, 2048
+"""Events that are worked on at once on a CPU, where what they need of all modules should fit a
+cache, and on an accelerator, where it should fill it.
+"""
 
 MAX_ROUNDS = 200
 
@@ -137,7 +139,9 @@ def observe(key: jax.Array, setup: Setup, truth: Truth) -> tuple[Pulses, jax.Arr
     them by chance, photons before noise.
     """
     keys = jax.random.split(key, len(truth.time))
-    drawn = jax.lax.map(lambda x: _photons(x[0], x[1], setup), (keys, truth), batch_size=CHUNK)
+    drawn = jax.lax.map(
+        lambda x: _photons(x[0], x[1], setup), (keys, truth), batch_size=_at_once(len(keys))
+    )
     return _pulses(setup, drawn), drawn.n_pulses
 
 
@@ -146,13 +150,15 @@ def acceptance(key: jax.Array, setup: Setup, n: int) -> jax.Array:
     return _candidates(key, setup, n).kept.mean()
 
 
+def _at_once(n: int) -> int:
+    return min(CHUNK if jax.default_backend() == "cpu" else WIDE_CHUNK, n)
+
+
 def _candidates(key: jax.Array, setup: Setup, n: int) -> _Draw:
     first, second = jax.random.split(key)
     truth = prior.draw(first, setup.prior, setup.kind, n)
     keys = jax.random.split(second, n)
-    return jax.lax.map(
-        lambda x: _photons(x[0], x[1], setup), (keys, truth), batch_size=min(CHUNK, n)
-    )
+    return jax.lax.map(lambda x: _photons(x[0], x[1], setup), (keys, truth), batch_size=_at_once(n))
 
 
 def _photons(key: jax.Array, truth: Truth, setup: Setup) -> _Draw:
@@ -216,7 +222,7 @@ def _pulses(setup: Setup, drawn: _Draw) -> Pulses:
             mask,
         )
 
-    return jax.lax.map(one, drawn, batch_size=min(1024, len(drawn.n_pulses)))
+    return jax.lax.map(one, drawn, batch_size=min(WIDE_CHUNK, len(drawn.n_pulses)))
 
 
 def _charge(key: jax.Array, like: jax.Array) -> jax.Array:
