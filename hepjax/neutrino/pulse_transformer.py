@@ -52,19 +52,21 @@ class PulseTransformer(linen.Module):
         mask = inputs.mask
         x = jnp.where(mask[..., None], inputs.pulse, 0)
         embed = mlp.MLP((self.width, self.width), mlp.gelu, dtype=self.dtype, name="embedding")
-        x = embed(x)
+        x = embed(x).astype(jnp.float32)  # what blocks add up stays in float32
         whole = mlp.MLP((self.width, self.width), mlp.gelu, dtype=self.dtype, name="whole")
-        token = whole(inputs.whole)
+        token = whole(inputs.whole).astype(jnp.float32)
         bias = self._bias(inputs) if self.pair_width else None
         for k in range(self.n_layers):
             scale = (2 * self.n_layers) ** -0.5
             fields = (self.n_heads, self.ratio, self.dtype)
             x = transformer.Block(*fields, scale, name=f"block_{k}")(x, mask, bias)
             token = transformer.TokenBlock(*fields, name=f"token_{k}")(token, x, mask)
-        token = norm.LayerNorm(name="norm")(token).astype(jnp.float32)
-        hidden = mlp.gelu(linen.Dense(2 * self.width, name="hidden")(token))
+        token = norm.LayerNorm(name="norm")(token)
+        exact: Any = jax.lax.Precision.HIGHEST  # an accelerator has less by default
+        hidden = linen.Dense(2 * self.width, precision=exact, name="hidden")(token)
         last = linen.initializers.variance_scaling(1e-2, "fan_in", "truncated_normal")
-        return linen.Dense(self.n_out, kernel_init=last, name="head")(hidden)
+        head = linen.Dense(self.n_out, precision=exact, kernel_init=last, name="head")
+        return head(mlp.gelu(hidden))
 
     def _bias(self, inputs: frames.Features) -> jax.Array:
         """Make a bias [event, head, pulse, pulse] from distances and delays."""
