@@ -96,23 +96,21 @@ def _interpolate(x: jax.Array, y: jax.Array) -> jax.Array:
     first, in_row = _basis(x, SHAPES)
     second, in_column = _basis(y, SADDLES)
     flat = jnp.asarray(table.reshape(-1), x.dtype)
+    around = np.arange(4)[:, None] * table.shape[1] + np.arange(4)
     corner = first * table.shape[1] + second
-    rows = []
-    for i in range(4):
-        row = [flat[corner + (i * table.shape[1] + j)] * in_column[j] for j in range(4)]
-        rows.append(in_row[i] * sum(row))
-    return jnp.asarray(sum(rows))
+    near = flat[corner[..., None, None] + around]
+    return (near * in_row[..., :, None] * in_column[..., None, :]).sum((-1, -2))
 
 
-def _basis(x: jax.Array, grid: tuple[float, float, int]) -> tuple[jax.Array, list[jax.Array]]:
-    """Find the first of the four nodes around each x, and their cubic basis splines."""
+def _basis(x: jax.Array, grid: tuple[float, float, int]) -> tuple[jax.Array, jax.Array]:
+    """Find the first of the four nodes around each x, and their cubic basis splines [..., 4]."""
     low, high, n = grid
     at = (jnp.clip(x, low, high) - low) * ((n - 1) / (high - low))
     index = jnp.clip(jax.lax.stop_gradient(at).astype(jnp.int32), 0, n - 2)
     f = at - index
     g = 1 - f
     inner = [(4 - 6 * f**2 + 3 * f**3) / 6, (4 - 6 * g**2 + 3 * g**3) / 6]
-    return index, [g**3 / 6, *inner, f**3 / 6]
+    return index, jnp.stack([g**3 / 6, *inner, f**3 / 6], -1)
 
 
 @functools.cache

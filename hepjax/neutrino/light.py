@@ -141,7 +141,7 @@ def _track(
     *,
     starts: bool = False,
 ) -> Light:
-    along = relative @ truth.direction
+    along = (relative * truth.direction).sum(-1)  # accelerators round products of matrices
     across = relative - along[:, None] * truth.direction
     distance = jnp.sqrt((across**2).sum(-1) + FLOOR**2)
     tangent = media.tangent(medium)
@@ -166,7 +166,7 @@ def _cascade(
     medium: media.Medium, truth: data.Truth, relative: jax.Array, energy: jax.Array
 ) -> Light:
     distance = jnp.sqrt((relative**2).sum(-1) + FLOOR**2)
-    cosine = relative @ truth.direction / distance
+    cosine = (relative * truth.direction).sum(-1) / distance
     height = jnp.broadcast_to(truth.position[2], distance.shape)
     ray = _optics(medium, truth, height, relative[:, 2] + truth.position[2])
     decay = jnp.sqrt(ray.absorption**2 + 3 * ray.absorption * ray.scattering)

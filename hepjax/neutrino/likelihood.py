@@ -32,14 +32,17 @@ from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
 
-def all_photons(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:
+def all_photons(
+    setup: Setup, pulses: Pulses, truth: Truth, modules: jax.Array | None = None
+) -> jax.Array:
     """Give log L of one event by all its pulses.
 
+    modules: those whose expectation is added up, where others can be left out (see `total`).
     Charges are not looked at: those of single photons tell nothing. Padding counts for nothing.
     """
     seen, mean = _at_pulses(setup, pulses, truth)
     log_rate = jnp.where(pulses.mask, _log_rate(setup, pulses.time, seen, mean), 0)
-    return log_rate.sum() - total(setup, truth)
+    return log_rate.sum() - total(setup, truth, modules)
 
 
 def first_photon(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:
@@ -59,10 +62,17 @@ def first_photon(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:
     return jnp.where(pulses.mask, value, 0).sum() - total(setup, truth)
 
 
-def total(setup: Setup, truth: Truth) -> jax.Array:
-    """Give the number of pulses that one event is expected to have, noise included."""
-    seen = light.expected(setup.kind, setup.medium, truth, setup.detector.position, area=setup.area)
-    signal = (seen.mean * setup.detector.efficiency).sum() * truth.efficiency
+def total(setup: Setup, truth: Truth, modules: jax.Array | None = None) -> jax.Array:
+    """Give the number of pulses that one event is expected to have, noise included.
+
+    modules: [module] rows of the detector that see its light; all by default. Most are too far from
+    an event to expect any, and a posterior that moves little need not ask them.
+    """
+    position, efficiency = (jnp.asarray(x) for x in setup.detector[:2])
+    if modules is not None:
+        position, efficiency = position[modules], efficiency[modules]
+    seen = light.expected(setup.kind, setup.medium, truth, position, area=setup.area)
+    signal = (seen.mean * efficiency).sum() * truth.efficiency
     low, high = setup.window
     return signal + setup.noise * len(setup.detector.efficiency) * (high - low)
 

@@ -59,8 +59,8 @@ def small():
 
 @pytest.fixture(scope="session")
 def small_events(small):
-    """Pulses and truth of 512 tracks in it."""
-    return jax.jit(lambda key: simulation.events(key, small, 512))(jax.random.key(0))
+    """Pulses and truth of 256 tracks in it."""
+    return jax.jit(lambda key: simulation.events(key, small, 256))(jax.random.key(0))
 
 
 @pytest.fixture(scope="session")

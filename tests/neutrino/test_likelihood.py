@@ -17,29 +17,38 @@ def over(setup, function, pulses, truth):
 def truths(setup, n, seed=3):
     """Unselected events with enough light."""
     truth = prior.draw(jax.random.key(seed), setup.prior, setup.kind, n)
-    return truth._replace(log_energy=jnp.full(n, 2.5 if setup.kind == "track" else 3.3))
+    return truth._replace(log_energy=jnp.full(n, 2.3 if setup.kind == "track" else 3.0))
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("kind", ["track", "cascade", "starting"])
-@pytest.mark.parametrize("first", [False, True], ids=["all", "first"])
-def test_the_score_has_mean_zero(small, kind, first):
+@pytest.mark.parametrize(
+    ("kind", "first", "n"),
+    [
+        pytest.param("track", False, 150, marks=pytest.mark.smoke),
+        ("cascade", False, 150),
+        *(
+            pytest.param(kind, first, 1500, marks=pytest.mark.slow)
+            for kind in ("track", "cascade", "starting")
+            for first in (False, True)
+        ),
+    ],
+)
+def test_the_score_has_mean_zero(small, kind, first, n):
     """That holds at the truth for the density that the data are drawn from, and for no other."""
     setup = small._replace(kind=kind, cap=250)
-    n = 1500
     truth = truths(setup, n)
     pulses, number = jax.jit(lambda key: simulation.observe(key, setup, truth))(jax.random.key(4))
     function = likelihood.first_photon if first else likelihood.all_photons
     pulses = data.first_of_module(pulses) if first else pulses
     slope = jax.jit(
-        lambda p, t: jax.lax.map(lambda x: jax.grad(function, 2)(setup, *x), (p, t), batch_size=50)
+        lambda p, t: jax.lax.map(
+            lambda x: jax.grad(function, 2)(setup, x[0], x[1]), (p, t), batch_size=50
+        )
     )(pulses, truth)
-    few = np.asarray(number) <= setup.cap
-    assert few.mean() > 0.995
+    assert np.max(number) <= setup.cap
     for name, x in slope._asdict().items():
         x = np.asarray(x)
         assert np.isfinite(x).all(), name
-        pull = x[few].mean(0) / (x[few].std(0) / np.sqrt(few.sum()))
+        pull = x.mean(0) / (x.std(0) / np.sqrt(n))
         assert (np.abs(pull) < 4).all(), f"{name}: {pull}"
         assert (x.std(0) > 0).all(), name
 

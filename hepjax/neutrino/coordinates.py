@@ -1,0 +1,133 @@
+"""Numbers of order one around an event, and its posterior in them: what fits and samplers move in.
+
+A chart has an anchor near the pulses and a direction. Its coordinates are: two of the direction,
+stereographic, which leaves out the opposite direction alone; where the track passes the anchor,
+across the new direction (vertices: two and a third number along the old one); the time there;
+log10 E; and the logarithms of the three nuisances. The anchor takes away most of the correlation
+that a far-off centre of the detector would bring between direction and place.
+
+Volumes: place and time keep theirs; the direction has 1 / (1 + r^2 / 4)^2 steradian a unit of area.
+`log_posterior` knows that, so that draws in these coordinates are draws of the posterior under the
+prior of the simulation. The likelihood may ask the modules near the event alone (`nearest`).
+
+>>> one = chart(jnp.zeros(3), 0.0, jnp.array([0.0, 0.6, 0.8]))
+>>> around = truth("track", prior.Prior(), one, jnp.zeros(9))
+>>> bool(jnp.allclose(around.direction, one.direction)), float(around.scattering)
+(True, 1.0)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax.neutrino import likelihood, prior
+from hepjax.neutrino.data import Pulses, Truth
+from hepjax.neutrino.simulation import Setup
+
+ANGLE, LENGTH, TIME, ENERGY = 0.03, 10.0, 30.0, 0.3
+"""Units of the coordinates: rad, m, ns, log10 GeV."""
+
+
+class Chart(NamedTuple):
+    """Where coordinates are zero: anchor [3] m, time ns there, direction [3], and the frame."""
+
+    anchor: jax.Array
+    time: jax.Array
+    direction: jax.Array
+    first: jax.Array
+    second: jax.Array
+
+
+def chart(anchor: jax.Array, time: jax.Array | float, direction: jax.Array) -> Chart:
+    """Make a chart; batch with vmap."""
+    return Chart(anchor, jnp.asarray(time), direction, *prior.frame(direction))
+
+
+def dim(kind: str) -> int:
+    """Count the coordinates: 9 of tracks, 10 of vertices."""
+    return 9 if kind == "track" else 10
+
+
+def n_event(kind: str) -> int:
+    """Count those of the event itself, which stand first; the last three are nuisances."""
+    return dim(kind) - 3
+
+
+def direction(one: Chart, x: jax.Array) -> jax.Array:
+    """Give the direction [..., 3] at coordinates x [..., 2 or more]."""
+    half = x[..., :2] * (ANGLE / 2)
+    rho2 = (half**2).sum(-1, keepdims=True)
+    across = half[..., :1] * one.first + half[..., 1:2] * one.second
+    return ((1 - rho2) * one.direction + 2 * across) / (1 + rho2)
+
+
+def tangents(one: Chart, n: jax.Array) -> jax.Array:
+    """Give the two coordinates [..., 2] of directions n [..., 3], in units of ANGLE."""
+    along = n @ one.direction
+    both = jnp.stack([n @ one.first, n @ one.second], -1)
+    return 2 * both / (1 + along)[..., None] / ANGLE
+
+
+def truth(kind: str, before: prior.Prior, one: Chart, x: jax.Array) -> Truth:
+    """Give the event at coordinates x [dim]; nuisances are relative to their centres."""
+    n = direction(one, x)
+    factors = jnp.exp(x[-3:])
+    centres = [getattr(before, name)[0] for name in prior.NUISANCES]
+    nuisances = [centre * factor for centre, factor in zip(centres, factors)]
+    place, log_energy = x[2:-5] * LENGTH, x[-4] * ENERGY + sum(before.log_energy) / 2
+    time = one.time + x[-5] * TIME
+    if kind != "track":
+        axes = jnp.stack([one.first, one.second, one.direction])
+        return Truth(one.anchor + place @ axes, n, time, log_energy, *nuisances)
+    turn = (one.direction + n) / (1 + one.direction @ n)
+    first, second = (e - (e @ n) * turn for e in (one.first, one.second))
+    passing = one.anchor + place[0] * first + place[1] * second - jnp.asarray(before.centre)
+    along = passing @ n
+    position = passing - along * n + jnp.asarray(before.centre)
+    return Truth(position, n, time - along / 0.299792458, log_energy, *nuisances)
+
+
+def from_truth(kind: str, before: prior.Prior, one: Chart, event: Truth) -> jax.Array:
+    """Give the coordinates [dim] of an event, the inverse of `truth`."""
+    n = event.direction
+    relative = event.position - one.anchor
+    time = event.time
+    if kind == "track":
+        turn = (one.direction + n) / (1 + one.direction @ n)
+        axes = jnp.stack([e - (e @ n) * turn for e in (one.first, one.second)])
+        time = time - relative @ n / 0.299792458
+    else:
+        axes = jnp.stack([one.first, one.second, one.direction])
+    log_energy = (event.log_energy - sum(before.log_energy) / 2) / ENERGY
+    factors = [getattr(event, name) / getattr(before, name)[0] for name in prior.NUISANCES]
+    rest = jnp.stack([(time - one.time) / TIME, log_energy])
+    nuisances = jnp.log(jnp.stack([jnp.asarray(x) for x in factors]))
+    return jnp.concatenate([tangents(one, n), axes @ relative / LENGTH, rest, nuisances])
+
+
+def log_posterior(
+    setup: Setup, pulses: Pulses, one: Chart, x: jax.Array, modules: jax.Array | None = None
+) -> jax.Array:
+    """Give the logarithm of the posterior density at coordinates x [dim], up to a constant; minus
+    infinity outside the prior. Nuisances that are known (spread 0) should be held at 0.
+    """
+    event = truth(setup.kind, setup.prior, one, x)
+    rho2 = ((x[:2] * (ANGLE / 2)) ** 2).sum()
+    value = likelihood.all_photons(setup, pulses, event, modules) - 2 * jnp.log1p(rho2)
+    return value + prior.log_density(setup.prior, setup.kind, event)
+
+
+def nearest(setup: Setup, event: Truth, n: int) -> jax.Array:
+    """Find the modules [n] nearest to the track, or the vertex, of one event."""
+    relative = jnp.asarray(setup.detector.position) - event.position
+    if setup.kind == "track":
+        relative = relative - (relative @ event.direction)[:, None] * event.direction
+    _, index = jax.lax.top_k(-(relative**2).sum(-1), n)
+    return index
+
+
+def degrees(angle: float) -> float:
+    """Turn coordinates of a direction into degrees."""
+    return float(np.degrees(angle * ANGLE))

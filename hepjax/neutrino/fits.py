@@ -1,0 +1,237 @@
+"""Likelihood fits of directions, many starts at once: what telescopes do without a network.
+
+`line` is the seed of old, a plane wave through the pulses. `fit` starts from it and from directions
+all over the sphere, follows each for some steps with the likelihood of the arrival times alone,
+which is quick and smooth, and goes on from the best few with the exact likelihood, by Newton's
+method with the Hessian made positive, each step taken only where it is a gain. All is of fixed
+shape: vmap over events, or `fits` for a batch in parts.
+
+Nuisances stay at the centre of their prior, or are fitted too under it (`profiled`). Errors are
+those of the inverse Hessian: of the direction a 2 x 2 covariance on the sphere.
+
+>>> from hepjax.neutrino import detectors, media, simulation
+>>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
+>>> pulses = simulation.events(jax.random.key(0), telescope, 1)[0]
+>>> direction, speed = jax.vmap(line)(pulses)
+>>> direction.shape, bool((speed > 0).all())
+((1, 3), True)
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hepjax.neutrino import arrival, coordinates, light, likelihood, prior
+from hepjax.neutrino.coordinates import Chart
+from hepjax.neutrino.data import Pulses, Truth
+from hepjax.neutrino.simulation import Setup
+
+STEP = 0.05
+"""Of the differences of gradients that make a Hessian, in units of the coordinates."""
+
+
+class Settings(NamedTuple):
+    """How a fit goes: n_starts directions, n_quick steps of Adam on times alone, of which n_kept
+    starts go on for n_newton steps; n_modules near the track are asked what they expect;
+    outliers: share of pulses that need not fit, in the quick steps; profiled: fit nuisances too;
+    with_prior: maximise the posterior density in the coordinates and not the likelihood.
+    """
+
+    n_starts: int = 12
+    n_quick: int = 120
+    n_kept: int = 3
+    n_newton: int = 15
+    n_modules: int = 1024
+    outliers: float = 0.05
+    profiled: bool = False
+    with_prior: bool = False
+
+
+DEFAULT = Settings()
+
+
+class Fit(NamedTuple):
+    """What a fit found, of each kept start, the best first.
+
+    value: [start] log L (with the prior's part, where asked for); chart: coordinates about each
+    start; x: [start, dim] in it; hessian: [start, dim, dim] of minus the value, fixed coordinates
+    those of their prior alone; truth: [start] the event there; covariance: [start, 2, 2] rad^2 of
+    the direction, along chart.first and chart.second; modules: [start, module] that were asked.
+    """
+
+    value: Any
+    chart: Chart
+    x: Any
+    hessian: Any
+    truth: Truth
+    covariance: Any
+    modules: Any
+
+
+def line(pulses: Pulses) -> tuple[jax.Array, jax.Array]:
+    """Fit a plane wave to the pulses of one event: direction [3], and speed, m/ns, weighted with
+    their charges (astro-ph/0407044, section 3.2).
+    """
+    weight = jnp.where(pulses.mask, pulses.charge, 0)
+    weight = weight / jnp.maximum(weight.sum(), 1e-9)
+    place, time = weight @ pulses.position, weight @ pulses.time
+    late = pulses.time - time
+    velocity = (weight * late) @ (pulses.position - place) / ((weight * late) @ late + 1e-9)
+    speed = jnp.sqrt((velocity**2).sum() + 1e-18)
+    return velocity / speed, speed
+
+
+def fits(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT, *, chunk: int = 8) -> Fit:
+    """Fit events, fields of pulses [event, ...], in parts of `chunk`; see `fit`."""
+    each = lambda one: fit(setup, one, settings)  # noqa: E731
+    return jax.lax.map(each, pulses, batch_size=min(chunk, len(pulses.mask)))
+
+
+def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
+    """Fit one event, fields of pulses [pulse, ...]; ValueError for settings without sense."""
+    if not 0 < settings.n_kept <= settings.n_starts:
+        raise ValueError(f"n_kept: {settings.n_kept}, expected 1 to {settings.n_starts} starts")
+    n_modules = min(settings.n_modules, len(setup.detector.efficiency))
+    charts = jax.vmap(lambda n: _seed(setup, pulses, n))(_directions(pulses, settings.n_starts))
+    start = jnp.zeros((settings.n_starts, coordinates.dim(setup.kind)))
+    quick = jax.vmap(lambda c, x: _quick(setup, pulses, c, x, settings))
+    x = quick(charts, start)
+    events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(charts, x)
+    low, high = setup.prior.log_energy
+    energies = low + (high - low) * jnp.array([0.05, 0.2, 0.4, 0.7])
+    tried = jax.tree.map(lambda a: jnp.repeat(a, len(energies), axis=0), events)
+    tried = tried._replace(log_energy=jnp.tile(energies, settings.n_starts))
+    value = jax.vmap(lambda t: likelihood.all_photons(setup, pulses, t))(tried)
+    value = jnp.where(jnp.isfinite(value), value, -jnp.inf).reshape(settings.n_starts, -1)
+    kept = jnp.argsort(-value.max(1))[: settings.n_kept]
+    charts, events, at = jax.tree.map(lambda a: a[kept], (charts, events, value.argmax(1)))
+    events = events._replace(log_energy=energies[at])
+    charts = jax.vmap(lambda t, c: _recentred(setup, t, c))(events, charts)
+    x = jax.vmap(lambda c, t: coordinates.from_truth(setup.kind, setup.prior, c, t))(charts, events)
+    modules = jax.vmap(lambda t: coordinates.nearest(setup, t, n_modules))(events)
+    newton = jax.vmap(lambda c, x, m: _newton(setup, pulses, c, x, m, settings))
+    x, value, hessian = newton(charts, x, modules)
+    order = jnp.argsort(-value)
+    charts, x, value, hessian = jax.tree.map(lambda a: a[order], (charts, x, value, hessian))
+    events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(charts, x)
+    covariance = jax.vmap(lambda h: positive(h)[1])(hessian)[:, :2, :2] * coordinates.ANGLE**2
+    return Fit(value, charts, x, hessian, events, covariance, modules[order])
+
+
+def positive(hessian: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Make a Hessian [dim, dim] positive, by the size of its eigenvalues; also its inverse."""
+    value, vector = jnp.linalg.eigh((hessian + hessian.T) / 2)
+    size = jnp.maximum(jnp.abs(value), 1e-2)
+    return (vector * size) @ vector.T, (vector / size) @ vector.T
+
+
+def _directions(pulses: Pulses, n: int) -> jax.Array:
+    """Give directions to start from [start, 3]: the line fit, and others even over the sphere."""
+    k = np.arange(n - 1) + 0.5
+    z = 1 - 2 * k / max(n - 1, 1)
+    angle = k * np.pi * (3 - np.sqrt(5))
+    r = np.sqrt(1 - z**2)
+    even = jnp.asarray(np.stack([r * np.cos(angle), r * np.sin(angle), z], -1), jnp.float32)
+    return jnp.concatenate([line(pulses)[0][None], even.reshape(-1, 3)])
+
+
+def _seed(setup: Setup, pulses: Pulses, n: jax.Array) -> Chart:
+    """Put a chart at the middle of the pulses; light needs a while to come from a track."""
+    weight = jnp.where(pulses.mask, 1.0, 0.0)
+    weight = weight / jnp.maximum(weight.sum(), 1)
+    anchor = weight @ pulses.position
+    along = (pulses.position - anchor) @ n
+    late = pulses.time - (along / 0.299792458 if setup.kind == "track" else 0)
+    middle = jnp.nanmedian(jnp.where(pulses.mask, late, jnp.nan))
+    return coordinates.chart(anchor, middle - 100, n)
+
+
+def _recentred(setup: Setup, event: Truth, old: Chart) -> Chart:
+    """Put the chart on the event, near the old anchor."""
+    if setup.kind != "track":
+        return coordinates.chart(event.position, event.time, event.direction)
+    along = (old.anchor - event.position) @ event.direction
+    anchor = event.position + along * event.direction
+    return coordinates.chart(anchor, event.time + along / 0.299792458, event.direction)
+
+
+def _quick(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, settings: Settings
+) -> jax.Array:
+    """Follow the likelihood of the times alone, of a photon at each pulse, by Adam."""
+    n_free = coordinates.n_event(setup.kind) - 1  # and not the energy, which times hardly know
+    free = jnp.arange(len(x)) < n_free
+    low, high = setup.window
+
+    def loss(x: jax.Array) -> jax.Array:
+        event = coordinates.truth(setup.kind, setup.prior, chart, x)
+        seen = light.expected(setup.kind, setup.medium, event, pulses.position)
+        density = arrival.log_density(pulses.time - seen.time, seen.shape, seen.rate, 15.0)
+        share = jax.nn.log_softmax(jnp.log(seen.mean + 1e-30), axis=0)
+        signal = jax.nn.logsumexp(share + density, axis=0) + jnp.log1p(-settings.outliers)
+        one = jnp.logaddexp(signal, jnp.log(settings.outliers / (high - low)))
+        return -jnp.where(pulses.mask, one, 0).sum()
+
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.8, settings.n_quick, 0.02), b2=0.95)
+
+    def step(state: tuple, _: None) -> tuple[tuple, None]:
+        x, memory = state
+        change, memory = optimiser.update(jnp.where(free, jax.grad(loss)(x), 0), memory)
+        return (optax.apply_updates(x, change), memory), None
+
+    (x, _), _ = jax.lax.scan(step, (x, optimiser.init(x)), None, settings.n_quick)
+    return x
+
+
+def _newton(
+    setup: Setup,
+    pulses: Pulses,
+    chart: Chart,
+    x: jax.Array,
+    modules: jax.Array,
+    settings: Settings,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Climb the exact likelihood; give coordinates, value and Hessian of minus the value."""
+    spread = jnp.array([getattr(setup.prior, name)[1] for name in prior.NUISANCES])
+    nuisance = jnp.arange(len(x)) >= coordinates.n_event(setup.kind)
+    free = ~nuisance | (settings.profiled & jnp.concatenate([nuisance[:-3], spread > 0]))
+    low, high = ((e - sum(setup.prior.log_energy) / 2) for e in setup.prior.log_energy)
+
+    def loss(x: jax.Array) -> jax.Array:
+        event = coordinates.truth(setup.kind, setup.prior, chart, x)
+        value = likelihood.all_photons(setup, pulses, event, modules)
+        value -= (jnp.where(spread > 0, x[-3:] / jnp.maximum(spread, 1e-3), 0) ** 2).sum() / 2
+        if settings.with_prior:
+            value += prior.log_density(setup.prior._replace(time=1e9), setup.kind, event)
+        beyond = jnp.maximum(x[-4] * coordinates.ENERGY - high, low - x[-4] * coordinates.ENERGY)
+        return -value + (jnp.maximum(beyond, 0) / 0.1) ** 2  # energies that there are
+
+    both = free[:, None] & free[None]
+    rest = jnp.diag(jnp.concatenate([jnp.ones(len(x) - 3), 1 / jnp.maximum(spread, 1e-3) ** 2]))
+    around = jnp.concatenate([jnp.zeros((1, len(x))), STEP * jnp.eye(len(x))])
+
+    def step(state: tuple, _: None) -> tuple[tuple, None]:
+        x, value, damping = state[:3]
+        slopes = jax.vmap(jax.grad(loss))(x + around)
+        slope = jnp.where(free, slopes[0], 0)
+        bend = (slopes[1:] - slopes[0]) / STEP
+        curvature = jnp.where(both, (bend + bend.T) / 2, rest)
+        hessian = positive(curvature)[0]
+        trials = damping * jnp.array([0.1, 1.0, 10.0, 100.0])
+        scale = jnp.diag(jnp.diag(hessian))
+        ahead = jax.vmap(lambda d: x - jnp.linalg.solve(hessian + d * scale, slope))(trials)
+        ahead = jnp.concatenate([x[None], ahead])
+        values = jax.vmap(loss)(ahead)
+        values = jnp.where(jnp.isfinite(values), values, jnp.inf)
+        best = jnp.argmin(values[1:]) + 1
+        better = values[best] < values[0]
+        damping = jnp.clip(jnp.where(better, trials[best - 1], 100 * damping), 1e-4, 1e4)
+        x, value = jnp.where(better, ahead[best], x), jnp.where(better, values[best], values[0])
+        return (x, value, damping, curvature), None
+
+    start = (x, jnp.float32(0), jnp.float32(0.1), rest)
+    (x, value, _, curvature), _ = jax.lax.scan(step, start, None, settings.n_newton)
+    return x, -value, curvature
