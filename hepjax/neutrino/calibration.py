@@ -32,6 +32,9 @@ from hepjax import counting, coverage, sphere
 from hepjax.counting import Value
 
 TINY = 1e-30
+STREAM = 0x74617270
+"""Goes with the seed of reference points, as that of `coverage` with the seed of ranks."""
+
 CHUNK = 256
 """Events whose medians are found at once, so that their samples stay in the cache."""
 
@@ -76,7 +79,7 @@ def tarp(
     t, s = _directions("true", true), _directions("samples", samples, sampled=True)
     _same_events(t, s)
     if reference is None:
-        drawn = np.random.default_rng(seed).normal(size=t.shape)
+        drawn = np.random.default_rng((STREAM, seed)).normal(size=t.shape)
         r = drawn / np.linalg.norm(drawn, axis=-1, keepdims=True)
     else:
         r = _directions("reference", reference)
