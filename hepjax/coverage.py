@@ -26,6 +26,8 @@ from scipy import special, stats
 from hepjax import counting
 
 NOMINAL = (0.5, 0.68, 0.9)
+STREAM = 0x72616E6B
+"""Goes with the seed of random numbers here: samples drawn by a caller with it share none."""
 
 
 class Coverage(NamedTuple):
@@ -65,7 +67,7 @@ def ranks(true: ArrayLike, samples: ArrayLike, *, seed: int = 0) -> np.ndarray:
             at = tuple(int(i) for i in np.argwhere(np.isnan(values))[0])
             counting.fail(name, f"nan at {at}", "numbers")
     below, equal = (s < x).sum(0), (s == x).sum(0)
-    u = np.random.default_rng(seed).random(len(x))
+    u = np.random.default_rng((STREAM, seed)).random(len(x))
     return (below + u * (equal + 1)) / (len(s) + 1)
 
 

@@ -32,6 +32,17 @@ def test_ranks_are_exactly_uniform_for_any_number_of_samples(n_samples):
     assert stats.kstest(coverage.ranks(true, samples), "uniform").pvalue > 0.01
 
 
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_caller_may_draw_with_the_same_seed(seed):
+    """Else what fills the gaps between samples is the truth itself, and few samples show it."""
+    rng = np.random.default_rng(seed)
+    true, samples = rng.random(20_000), rng.random((9, 20_000))
+    found = coverage.ranks(true, samples, seed=seed)
+    assert stats.kstest(found, "uniform").pvalue > 1e-3
+    gaps = found * 10 % 1
+    assert abs(np.corrcoef(gaps, true)[0, 1]) < 0.04
+
+
 def test_ties_are_broken_evenly():
     rng = np.random.default_rng(2)
     true, samples = rng.integers(0, 3, 20_000), rng.integers(0, 3, (5, 20_000))

@@ -32,6 +32,11 @@ from hepjax import counting, coverage, sphere
 from hepjax.counting import Value
 
 TINY = 1e-30
+STREAM = 0x74617270
+"""Goes with the seed of reference points, as that of `coverage` with the seed of ranks."""
+
+CHUNK = 256
+"""Events whose medians are found at once, so that their samples stay in the cache."""
 
 
 class Judgement(NamedTuple):
@@ -74,7 +79,7 @@ def tarp(
     t, s = _directions("true", true), _directions("samples", samples, sampled=True)
     _same_events(t, s)
     if reference is None:
-        drawn = np.random.default_rng(seed).normal(size=t.shape)
+        drawn = np.random.default_rng((STREAM, seed)).normal(size=t.shape)
         r = drawn / np.linalg.norm(drawn, axis=-1, keepdims=True)
     else:
         r = _directions("reference", reference)
@@ -140,36 +145,39 @@ def mode_direction(samples: ArrayLike, sampled: ArrayLike) -> np.ndarray:
 
 
 def median_direction(
-    samples: ArrayLike, *, n_steps: int = 200, tolerance: float = 1e-9
+    samples: ArrayLike, *, n_steps: int = 200, tolerance: float = 1e-4
 ) -> np.ndarray:
     """Direction [event, 3] of the least mean angle to samples [sample, event, 3].
 
     Weiszfeld's steps in the tangent plane, from the mean direction or from one of 32 samples where
     the mean angle is less: for a posterior of two peaks the result is in one of them. They end
-    when no event moves by more than the tolerance (rad).
+    when each event's step is below the tolerance, in units of its mean angle.
     """
     s = _directions("samples", samples, sampled=True)
-    at, least = mean_direction(s), np.full(s.shape[1], np.inf)
-    known = np.isfinite(at).all(-1)
-    at[~known] = s[0, ~known]
-    least[:] = sphere.angle(s, at).mean(0)
+    parts = [s[:, i : i + CHUNK] for i in range(0, s.shape[1], CHUNK)]
+    return np.concatenate([_median(part, n_steps, tolerance) for part in parts])
+
+
+def _median(s: np.ndarray, n_steps: int, tolerance: float) -> np.ndarray:
+    at = mean_direction(s)
+    at = np.where(np.isfinite(at), at, s[0])
+    least = sphere.angle(s, at).mean(0)
     for other in s[:: max(len(s) // 32, 1)]:
         score = sphere.angle(s, other).mean(0)
         at = np.where((score < least)[:, None], other, at)
         least = np.minimum(score, least)
+    angle = sphere.angle(s, at)
     for _ in range(n_steps):
-        angle = sphere.angle(s, at)[..., None]
         flat = s - at * (s * at).sum(-1, keepdims=True)  # in the tangent plane, length sin(angle)
-        length = np.linalg.norm(flat, axis=-1, keepdims=True)
-        pull = (flat / np.maximum(length, TINY)).sum(0)
-        close = np.maximum(angle, 1e-3 * angle.mean(0) + TINY)
-        step = pull / (1 / close).sum(0)
-        moved = at + step
-        moved /= np.linalg.norm(moved, axis=-1, keepdims=True)
-        better = sphere.angle(s, moved).mean(0) <= least
-        at = np.where(better[:, None], moved, at)
-        least = np.where(better, sphere.angle(s, at).mean(0), least)
-        if not better.any() or np.linalg.norm(step[better], axis=-1).max() < tolerance:
+        flat /= np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), TINY)
+        close = np.maximum(angle, 1e-3 * least + TINY)
+        step = flat.sum(0) / (1 / close).sum(0)[:, None]
+        moved = sphere.unit(at + step)
+        new = sphere.angle(s, moved)
+        better = new.mean(0) <= least
+        at, angle = np.where(better[:, None], moved, at), np.where(better, new, angle)
+        least = angle.mean(0)
+        if not (better & (np.linalg.norm(step, axis=-1) > tolerance * least)).any():
             break
     return at
 

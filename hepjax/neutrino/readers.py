@@ -21,9 +21,7 @@ from numpy.typing import ArrayLike
 from hepjax import sphere
 from hepjax.io.pulses import Modules, PulseTable
 from hepjax.neutrino.data import Detector, Pulses, Truth, pack
-
-C = 0.299792458
-"""Speed of light, m / ns."""
+from hepjax.neutrino.media import LIGHT
 
 
 class Events(NamedTuple):
@@ -112,7 +110,7 @@ def _truth(table: PulseTable, reference: np.ndarray, at_vertex: bool) -> Truth |
     along = np.zeros(n)
     if not at_vertex:
         along = ((table.modules.position.mean(0) - vertex) * direction).sum(-1)
-    time = found.get("t0", np.zeros(n)) + along / C - reference
+    time = found.get("t0", np.zeros(n)) + along / LIGHT - reference
     energy = found.get("energy", unknown).astype(np.float64)
     log_energy = np.log10(energy, out=np.full(n, np.nan), where=energy > 0)
     nominal = np.ones(n, np.float32)
