@@ -25,9 +25,16 @@ from typing import Any, Literal
 
 import jax
 
-from hepjax import runs, train
+from hepjax import plot, runs, train
 from hepjax.flows import sphere as flow
-from hepjax.neutrino import evaluation, posterior, pulse_transformer, report, training
+from hepjax.neutrino import (
+    comparison,
+    evaluation,
+    posterior,
+    pulse_transformer,
+    report,
+    training,
+)
 from hepjax.nn import model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -56,6 +63,9 @@ class Config:
     seed: int = 0
     resume: bool = False  # go on from the latest checkpoint
 
+
+MISTAKEN = 0.8
+"""Lengths of scattering and absorption over nominal where ice is not as the fit takes it to be."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_steps": 300, "n_test": 5000, "n_exact": 16},
@@ -88,6 +98,7 @@ def build(config: Config, setup: Any) -> posterior.Posterior:
 
 def main(config: Config) -> dict[str, Any]:
     """Train, test and compare; returns what metrics.json holds."""
+    jax.config.update("jax_default_matmul_precision", "highest")  # of float32: places and times
     run = runs.create(config.out, config, resume=config.resume)
     setup = _telescopes.build(config.detector, config.kind)
     chosen, simulate = build(config, setup), _telescopes.simulate(setup)
@@ -102,6 +113,16 @@ def main(config: Config) -> dict[str, Any]:
     title = f"{config.detector}, {config.kind}s"
     results |= report.coverage(run.path / "plots", measured, title=title)
     results |= evaluation.speed(chosen, variables, simulate, keys[2])
+    if config.n_exact:
+        given = chosen, variables, setup
+        compared = comparison.compare(*given, keys[2], config.n_exact)
+        results |= comparison.summary(compared)
+        words = {"factor": MISTAKEN}
+        results |= comparison.mistaken(*given, keys[3], 4 * config.n_exact, **words)
+        with plot.figure(run.path / "plots" / "areas") as ax:
+            report.areas(ax, compared.area_exact, compared.area, title=title)
+    pulses, truth = simulate(keys[2], 1)
+    results |= report.event(run.path, chosen, variables, pulses, truth.direction[0], title=title)
     return runs.finish(run, results)
 
 

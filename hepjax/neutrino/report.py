@@ -11,12 +11,15 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
 from hepjax import coverage as counted
-from hepjax import plot, resolution
-from hepjax.neutrino import evaluation
+from hepjax import healpix, plot, resolution
+from hepjax.io import skymap
+from hepjax.neutrino import data, evaluation, posterior, sky
 
 LABELS = {
     "log_energy": r"$\log_{10}(E$ / GeV)",
@@ -52,6 +55,44 @@ def coverage(
     with plot.figure(folder / "angle") as ax:
         plot.sample(plot.resolution_against(ax, {"mean direction": angle}), title, events)
     return evaluation.worst(bins)
+
+
+def event(
+    folder: Path,
+    model: posterior.Posterior,
+    variables: Any,
+    pulses: data.Pulses,
+    direction: Any,
+    *,
+    title: str = "",
+) -> dict[str, float]:
+    """Scan the sky for one event (fields [1, pulse, ...]), draw it around its peak and whole, and
+    write sky.fits beside the plots, in zenith and azimuth of the detector; direction: [3], the true
+    one. Returns areas, deg^2, and what the scan took. Needs the extra `sky` for the file.
+    """
+    encoded = posterior.encode(model, variables, pulses)
+
+    @jax.jit
+    def log_density(encoded: posterior.Encoded, n: Any) -> jax.Array:
+        return posterior.log_prob(model, encoded, n[:, None])[:, 0]
+
+    n, _ = posterior.sample(model, encoded, jax.random.key(0), 500)
+    found = sky.scan(
+        lambda n: log_density(encoded, jnp.asarray(n, jnp.float32)),
+        samples=evaluation.unit(n[:, 0]),
+    )
+    origin = -evaluation.unit(direction)
+    with plot.figure(folder / "plots" / "event") as ax:
+        plot.sample(plot.zoomed(ax, found.sky, truth=origin), title)
+    skymap.write(folder / "sky.fits", found.sky, frame="local")
+    areas = healpix.region(found.sky, np.array([0.5, 0.9])).area_deg2
+    return {
+        "scan_cells": len(found.sky.order),
+        "scan_total": found.total,
+        "scan_area_50_deg2": float(areas[0]),
+        "scan_area_90_deg2": float(areas[1]),
+        "scan_level_of_truth": float(sky.credible_level(found.sky, evaluation.unit(direction))),
+    }
 
 
 def areas(ax: Axes, exact: Any, ours: Any, *, title: str = "") -> Axes:
