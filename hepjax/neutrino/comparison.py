@@ -88,16 +88,21 @@ def _numbers(true: Any, fitted: Any, kept: tuple, directions: Any) -> Compared:
     drawn = evaluation.unit(drawn)
     means = [calibration.mean_direction(x) for x in (np.swapaxes(drawn, 0, 1), ours)]
     angles = [np.degrees(calibration.angular_error(true, x)) for x in (fitted, *means)]
-    areas = [
-        np.array([exact.area(one, 0.9) for one in each])
-        for each in (drawn, np.swapaxes(ours, 0, 1))
-    ]
+    areas = [np.array([_area(one) for one in each]) for each in (drawn, np.swapaxes(ours, 0, 1))]
     return Compared(*areas, np.asarray(effective), np.asarray(r_hat), *angles)
+
+
+def _area(directions: np.ndarray) -> float:
+    """Give the area of the 90 % region, deg^2, nan where chains never moved or lost their way."""
+    if not np.isfinite(directions).all() or np.ptp(directions, 0).min() == 0:
+        return float("nan")
+    return exact.area(directions, 0.9)
 
 
 def summary(compared: Compared) -> dict[str, float | int]:
     """Give the median ratio of areas, and median angles in degrees with those of the fit."""
     good = (compared.effective >= MIN_EFFECTIVE) & (compared.r_hat <= MAX_R_HAT)
+    good &= np.isfinite(compared.area_exact)
     if not good.any():
         raise ValueError(
             f"effective: at most {compared.effective.max():.0f} draws, expected {MIN_EFFECTIVE}"
