@@ -81,7 +81,7 @@ def forward(plan: Plan, params: Any, z: Any) -> tuple[jax.Array, jax.Array]:
         axes, parts = _layer(plan, *given)
         point = layers.of_vector(x, y, z)
         for kind, part in list(zip(plan.kinds, parts))[::-1]:
-            point, more = kind.forward(part, plan.bins, point)
+            point, more = _again(kind.forward)(part, plan.bins, point)
             log_det = log_det + more
         return (layers.back(axes, point), log_det), None
 
@@ -98,7 +98,7 @@ def inverse(plan: Plan, params: Any, n: Any) -> tuple[jax.Array, jax.Array]:
         axes, parts = _layer(plan, *given)
         point = layers.seen(axes, vector)
         for kind, part in zip(plan.kinds, parts):
-            point, more = kind.inverse(part, plan.bins, point)
+            point, more = _again(kind.inverse)(part, plan.bins, point)
             log_det = log_det + more
         return ((point.x, point.y, point.high - point.low), log_det), None
 
@@ -123,6 +123,11 @@ def area(log_prob: Any, level: float) -> jax.Array:
     log_prob = jnp.asarray(log_prob)
     within = log_prob >= jnp.quantile(log_prob, 1 - level, axis=0)
     return jnp.where(within, jnp.exp(-jnp.where(within, log_prob, 0.0)), 0.0).mean(0)
+
+
+def _again(function: Any) -> Any:
+    """Compute a map again in the backward pass: faster than to write and read all of it."""
+    return jax.checkpoint(function, static_argnums=(1,))
 
 
 def _width(plan: Plan) -> int:
