@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from hepjax.flows import coupling
+from hepjax.flows import sphere as sphere_flow
 
 
 class Coupling(distrax.Bijector):
@@ -46,6 +47,26 @@ class Coupling(distrax.Bijector):
         x, log_det = self._mapped(coupling.inverse, y)
         inside = ((y >= 0) & (y <= 1)).all(-1)
         return x, jnp.where(inside, log_det, -jnp.inf)
+
+
+class Sphere(distrax.Bijector):
+    """A flow of the sphere, from even points [..., 3] to directions; log_det is by area.
+
+    params: [..., size], see `flows.sphere`. Transformed(distributions.Even(), Sphere(plan, params))
+    is its density, where the parameters are those of one event.
+    """
+
+    def __init__(self, plan: sphere_flow.Plan, params: Any) -> None:
+        super().__init__(event_ndims_in=1)
+        self._plan, self._params = plan, params
+
+    def forward_and_log_det(self, x: Any) -> tuple[jax.Array, jax.Array]:
+        """Map even points [..., 3] to directions, and give the logarithm of the areas' ratio."""
+        return sphere_flow.forward(self._plan, self._params, x)
+
+    def inverse_and_log_det(self, y: Any) -> tuple[jax.Array, jax.Array]:
+        """Map directions [..., 3] to even points."""
+        return sphere_flow.inverse(self._plan, self._params, y)
 
 
 def distribution(bijector: distrax.Bijector, dim: int) -> distrax.Transformed:

@@ -81,9 +81,9 @@ def forward(plan: Plan, params: Any, z: Any) -> tuple[jax.Array, jax.Array]:
         axes, parts = _layer(plan, *given)
         point = layers.of_vector(x, y, z)
         for kind, part in list(zip(plan.kinds, parts))[::-1]:
-            point, more = kind.forward(part, plan.bins, point)
+            point, more = _again(kind.forward)(part, plan.bins, point)
             log_det = log_det + more
-        return (_back(axes, point), log_det), None
+        return (layers.back(axes, point), log_det), None
 
     (vector, log_det), _ = jax.lax.scan(layer, (start, log_det), rows, reverse=True)
     return jnp.stack(vector, -1), log_det
@@ -96,9 +96,9 @@ def inverse(plan: Plan, params: Any, n: Any) -> tuple[jax.Array, jax.Array]:
     def layer(carry: tuple, given: tuple) -> tuple[tuple, None]:
         vector, log_det = carry
         axes, parts = _layer(plan, *given)
-        point = _seen(axes, vector)
+        point = layers.seen(axes, vector)
         for kind, part in zip(plan.kinds, parts):
-            point, more = kind.inverse(part, plan.bins, point)
+            point, more = _again(kind.inverse)(part, plan.bins, point)
             log_det = log_det + more
         return ((point.x, point.y, point.high - point.low), log_det), None
 
@@ -123,6 +123,11 @@ def area(log_prob: Any, level: float) -> jax.Array:
     log_prob = jnp.asarray(log_prob)
     within = log_prob >= jnp.quantile(log_prob, 1 - level, axis=0)
     return jnp.where(within, jnp.exp(-jnp.where(within, log_prob, 0.0)), 0.0).mean(0)
+
+
+def _again(function: Any) -> Any:
+    """Compute a map again in the backward pass: faster than to write and read all of it."""
+    return jax.checkpoint(function, static_argnums=(1,))
 
 
 def _width(plan: Plan) -> int:
@@ -155,15 +160,15 @@ def _prepared(plan: Plan, params: Any, n: Any) -> tuple[tuple, tuple, jax.Array]
     dtype = jnp.result_type(params, n)
     rows = jnp.moveaxis(params.astype(dtype), -1, 0)
     rows = rows.reshape(plan.n_layers, _width(plan), *rows.shape[1:])
+    rows = tuple(jnp.unstack(rows, axis=1))  # each by itself: gradients of slices are slow
     parts: Any = jnp.unstack(jnp.broadcast_to(n, (*shape, 3)).astype(dtype), axis=-1)
     turns = jnp.asarray(_turns(plan.n_layers), dtype)
     return (turns, rows), tuple(parts), jnp.zeros(shape, dtype)
 
 
-def _layer(plan: Plan, turn: jax.Array, row: jax.Array) -> tuple[tuple, list]:
+def _layer(plan: Plan, turn: jax.Array, row: tuple) -> tuple[tuple, list]:
     """Give the axes of a layer, and the parameters of each kind."""
-    numbers = jnp.unstack(row)  # and not one by one: the gradients would be many scatters
-    w, x, y, z = 1 + numbers[0], *numbers[1:4]
+    w, x, y, z = 1 + row[0], *row[1:4]
     a, b, c, d = jnp.unstack(turn)
     q = (
         a * w - b * x - c * y - d * z,
@@ -173,22 +178,6 @@ def _layer(plan: Plan, turn: jax.Array, row: jax.Array) -> tuple[tuple, list]:
     )
     parts, start = [], 4
     for kind in plan.kinds:
-        parts.append(numbers[start : start + kind.size(plan.bins)])
+        parts.append(row[start : start + kind.size(plan.bins)])
         start += kind.size(plan.bins)
     return sphere.axes(*q), parts
-
-
-def _seen(axes: tuple, vector: tuple) -> layers.Point:
-    """See a vector from the third of the axes, by its difference to the nearer end of it."""
-    first, second, third = axes
-    up = sum(a * b for a, b in zip(third, vector)) > 0
-    off = [b - jnp.where(up, a, -a) for a, b in zip(third, vector)]
-    near = (off[0] * off[0] + off[1] * off[1] + off[2] * off[2]) / 4
-    x, y = (axis[0] * off[0] + axis[1] * off[1] + axis[2] * off[2] for axis in (first, second))
-    return layers.Point(x, y, jnp.where(up, near, 1 - near), jnp.where(up, 1 - near, near))
-
-
-def _back(axes: tuple, point: layers.Point) -> tuple:
-    """Undo `_seen`."""
-    z = point.high - point.low
-    return tuple(point.x * a + point.y * b + z * c for a, b, c in zip(*axes))

@@ -62,11 +62,37 @@ def of_vector(x: Any, y: Any, z: Any) -> Point:
     return Point(x, y, jnp.where(up, near, far), jnp.where(up, far, near))
 
 
-def log_kappa(parameter: Any) -> jax.Array:
-    """Give log kappa: the parameter and START, bent softly where it would leave LOG_KAPPA."""
-    least, most = LOG_KAPPA
+def seen(axes: tuple, vector: tuple) -> Point:
+    """See a vector from the third of the axes, by its difference to the nearer end of it.
+
+    axes: three parts [...] each of the three (`sphere.axes`); vector: three parts.
+    """
+    first, second, third = axes
+    up = sum(a * b for a, b in zip(third, vector)) > 0
+    off = [b - jnp.where(up, a, -a) for a, b in zip(third, vector)]
+    near = (off[0] * off[0] + off[1] * off[1] + off[2] * off[2]) / 4
+    x, y = (axis[0] * off[0] + axis[1] * off[1] + axis[2] * off[2] for axis in (first, second))
+    return Point(x, y, jnp.where(up, near, 1 - near), jnp.where(up, 1 - near, near))
+
+
+def back(axes: tuple, point: Point) -> tuple:
+    """Undo `seen`."""
+    z = point.high - point.low
+    return tuple(point.x * a + point.y * b + z * c for a, b, c in zip(*axes))
+
+
+def log_kappa(parameter: Any, bounds: tuple[float, float] = LOG_KAPPA) -> jax.Array:
+    """Give log kappa: the parameter and START, bent softly where it would leave bounds."""
+    least, most = bounds
     x = parameter + START
     return least + jax.nn.softplus(x - least) - jax.nn.softplus(x - most)
+
+
+def expm1_over(x: Any) -> jax.Array:
+    """Compute (e^x - 1) / x, 1 at 0."""
+    small = jnp.abs(x) < 1e-5
+    away = jnp.where(small, 1.0, x)
+    return jnp.where(small, 1 + x / 2, jnp.expm1(away) / away)
 
 
 def _zoom_out(parameters: Any, bins: int, point: Point) -> tuple[Point, jax.Array]:
@@ -77,7 +103,7 @@ def _zoom_out(parameters: Any, bins: int, point: Point) -> tuple[Point, jax.Arra
     all_of_it, fall = -jnp.expm1(-twice), jnp.exp(-twice * point.low)
     low = -jnp.expm1(-twice * point.low) / all_of_it
     high = fall * -jnp.expm1(-twice * point.high) / all_of_it
-    of_low, of_high, of_all = (_expm1_over(-twice * x) for x in (point.low, point.high, 1.0))
+    of_low, of_high, of_all = (expm1_over(-twice * x) for x in (point.low, point.high, 1.0))
     half_fall = jnp.exp(-twice * point.low / 2)  # and not a root, whose slope at 0 is infinite
     across = half_fall * jnp.sqrt(of_low * of_high) / of_all
     log_det = log_k + math.log(2) - twice * point.low - jnp.log(all_of_it)
@@ -98,17 +124,10 @@ def _zoom_in(parameters: Any, bins: int, point: Point) -> tuple[Point, jax.Array
     mild = twice < 16.0  # beyond, no point comes so close to the other end that it matters
     tame = jnp.where(mild, twice, 1.0)
     high = jnp.where(mild, jnp.log1p(point.high * jnp.expm1(tame)) / tame, 1 - low)
-    of_low, of_high, of_all = (_expm1_over(-twice * x) for x in (low, high, 1.0))
+    of_low, of_high, of_all = (expm1_over(-twice * x) for x in (low, high, 1.0))
     across = of_all / (jnp.exp(-twice * low / 2) * jnp.sqrt(of_low * of_high))
     log_det = twice * low + jnp.log(all_of_it) - log_k - math.log(2)
     return Point(across * point.x, across * point.y, low, high), log_det
-
-
-def _expm1_over(x: jax.Array) -> jax.Array:
-    """Compute (e^x - 1) / x, 1 at 0."""
-    small = jnp.abs(x) < 1e-5
-    away = jnp.where(small, 1.0, x)
-    return jnp.where(small, 1 + x / 2, jnp.expm1(away) / away)
 
 
 def _vertical(bend: Callable, way: int) -> Callable:

@@ -14,6 +14,7 @@ that on a CPU the points, which come last, are worked on side by side.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -65,6 +66,30 @@ def inverse(parameters: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     root = jnp.sqrt(jnp.maximum(b**2 - 4 * a * c, 1e-30))  # and not 0, which has no slope
     share = jnp.clip(2 * c / (-b - root), 0, 1)
     return jnp.clip(one.left + share * one.width, 0, 1), -_log_slope(one, share)
+
+
+def forward_tails(parameters: jax.Array, x: jax.Array, bound: float) -> tuple[jax.Array, jax.Array]:
+    """Map x [...] by splines [3 K - 1, ...] of [-bound, bound], and give log dy/dx [...].
+
+    Outside x stays what it is; the slopes at both ends are 1, so that the whole is smooth.
+    """
+    return _with_tails(forward, parameters, x, bound)
+
+
+def inverse_tails(parameters: jax.Array, y: jax.Array, bound: float) -> tuple[jax.Array, jax.Array]:
+    """Undo `forward_tails`."""
+    return _with_tails(inverse, parameters, y, bound)
+
+
+def _with_tails(
+    bend: Callable, parameters: jax.Array, x: jax.Array, bound: float
+) -> tuple[jax.Array, jax.Array]:
+    n = (len(parameters) + 1) // 3
+    end = jnp.zeros_like(parameters[:1])
+    whole = jnp.concatenate([parameters[: 2 * n], end, parameters[2 * n :], end])
+    inside = jnp.abs(x) < bound
+    y, log_slope = bend(whole, jnp.where(inside, x, 0.0) / (2 * bound) + 0.5)
+    return jnp.where(inside, (2 * y - 1) * bound, x), jnp.where(inside, log_slope, 0.0)
 
 
 def _log_slope(one: Bin, share: jax.Array) -> jax.Array:

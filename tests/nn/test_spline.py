@@ -80,3 +80,24 @@ def test_gradients_hold_at_the_edges_and_for_wild_parameters():
 def test_a_wrong_number_of_parameters_is_named():
     with pytest.raises(ValueError, match="parameters: 6 a spline, expected 3 K"):
         spline.forward(np.zeros((6, 2)), np.zeros(2))
+
+
+@pytest.mark.parametrize("way", [spline.forward_tails, spline.inverse_tails])
+def test_beyond_its_bounds_it_is_the_identity_and_smooth(way):
+    with jax.enable_x64(True):
+        parameters = np.random.default_rng(0).normal(size=(3 * N_BINS - 1, 6))
+        x = np.array([-7.0, -3 - 1e-9, -3 + 1e-9, 3 - 1e-9, 3 + 1e-9, 9])
+        y, log_slope = jax.jit(way, static_argnums=2)(parameters, x, 3.0)
+        np.testing.assert_allclose(y, x, atol=1e-8)
+        np.testing.assert_allclose(log_slope, 0, atol=1e-6)
+
+
+def test_with_tails_there_and_back():
+    with jax.enable_x64(True):
+        parameters = np.random.default_rng(0).normal(size=(3 * N_BINS - 1, 300))
+        x = np.random.default_rng(1).uniform(-3, 3, 300)
+        y, log_slope = spline.forward_tails(parameters, x, 2.0)
+        again, back = spline.inverse_tails(parameters, y, 2.0)
+        assert np.abs(y - x).max() > 0.1
+        np.testing.assert_allclose(again, x, atol=1e-9)
+        np.testing.assert_allclose(back, -log_slope, atol=1e-7)
