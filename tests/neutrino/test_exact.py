@@ -22,22 +22,19 @@ def test_areas_of_gaussians(content, stretch):
     rng = np.random.default_rng(0)
     sigma = np.array([0.01, 0.01 * stretch])
     expected = -2 * np.pi * np.log(1 - content) * np.prod(sigma) * np.degrees(1) ** 2
-    found = [exact.area(on_sphere(sigma * rng.normal(size=(2000, 2))), content) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(expected, rel=0.02)
+    found = [exact.area(on_sphere(sigma * rng.normal(size=(2000, 2))), content) for _ in range(4)]
+    assert np.mean(found) == pytest.approx(expected, rel=0.04)
     assert np.std(found) < 0.06 * expected
 
 
-def test_areas_of_bananas_and_of_two_modes_are_not_far_off():
+def test_areas_of_bananas_and_of_two_modes():
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(30_000, 2))
+    x = rng.normal(size=(2000, 2))
     banana = np.stack([x[:, 0], 0.5 * x[:, 1] + 0.4 * (x[:, 0] ** 2 - 1)], -1)
     expected = -2 * np.pi * np.log(0.1) * 0.5 * (0.01 * np.degrees(1)) ** 2
-    few = exact.area(on_sphere(0.01 * banana[:2000]), 0.9)
-    assert 1.0 < few / expected < 1.2
-    assert exact.area(on_sphere(0.01 * banana), 0.9) < few
-    two = 0.5 * x[:2000] + 2 * np.where(rng.random((2000, 1)) < 0.5, 1, -1) * np.array([1.0, 0])
-    found = exact.area(on_sphere(0.01 * two), 0.9)
-    assert 1.0 < found / (2 * expected * 0.5) < 1.4
+    assert exact.area(on_sphere(0.01 * banana), 0.9) == pytest.approx(expected, rel=0.1)
+    two = 0.5 * x + 2 * np.where(rng.random((2000, 1)) < 0.5, 1, -1) * np.array([1.0, 0])
+    assert exact.area(on_sphere(0.01 * two), 0.9) == pytest.approx(expected, rel=0.1)
 
 
 def test_areas_do_not_turn():
