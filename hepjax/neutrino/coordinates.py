@@ -3,8 +3,9 @@
 A chart has an anchor near the pulses and a direction. Its coordinates are: two of the direction,
 stereographic, which leaves out the opposite direction alone; where the track passes the anchor,
 across the new direction (vertices: two and a third number along the old one); the time there;
-log10 E; and the logarithms of the three nuisances. The anchor takes away most of the correlation
-that a far-off centre of the detector would bring between direction and place.
+the logit of the share of the prior's energies that are below, so that there is no wall where the
+spectrum, and most events, begin; and the logarithms of the three nuisances. The anchor takes away
+most of the correlation that a far-off centre would bring between direction and place.
 
 Volumes: place and time keep theirs; the direction has 1 / (1 + r^2 / 4)^2 steradian a unit of area.
 `log_posterior` knows that, so that draws in these coordinates are draws of the posterior under the
@@ -26,8 +27,8 @@ from hepjax.neutrino import likelihood, prior
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
-ANGLE, LENGTH, TIME, ENERGY = 0.03, 10.0, 30.0, 0.3
-"""Units of the coordinates: rad, m, ns, log10 GeV."""
+ANGLE, LENGTH, TIME = 0.03, 10.0, 30.0
+"""Units of the coordinates: rad, m, ns."""
 
 
 class Chart(NamedTuple):
@@ -76,7 +77,7 @@ def truth(kind: str, before: prior.Prior, one: Chart, x: jax.Array) -> Truth:
     factors = jnp.exp(x[-3:])
     centres = [getattr(before, name)[0] for name in prior.NUISANCES]
     nuisances = [centre * factor for centre, factor in zip(centres, factors)]
-    place, log_energy = x[2:-5] * LENGTH, x[-4] * ENERGY + sum(before.log_energy) / 2
+    place, log_energy = x[2:-5] * LENGTH, prior.energy_quantile(before, jax.nn.sigmoid(x[-4]))
     time = one.time + x[-5] * TIME
     if kind != "track":
         axes = jnp.stack([one.first, one.second, one.direction])
@@ -100,7 +101,8 @@ def from_truth(kind: str, before: prior.Prior, one: Chart, event: Truth) -> jax.
         time = time - relative @ n / 0.299792458
     else:
         axes = jnp.stack([one.first, one.second, one.direction])
-    log_energy = (event.log_energy - sum(before.log_energy) / 2) / ENERGY
+    share = jnp.clip(prior.energy_share(before, event.log_energy), 1e-5, 1 - 1e-5)
+    log_energy = jnp.log(share) - jnp.log1p(-share)
     factors = [getattr(event, name) / getattr(before, name)[0] for name in prior.NUISANCES]
     rest = jnp.stack([(time - one.time) / TIME, log_energy])
     nuisances = jnp.log(jnp.stack([jnp.asarray(x) for x in factors]))
@@ -116,7 +118,13 @@ def log_posterior(
     event = truth(setup.kind, setup.prior, one, x)
     rho2 = ((x[:2] * (ANGLE / 2)) ** 2).sum()
     value = likelihood.all_photons(setup, pulses, event, modules) - 2 * jnp.log1p(rho2)
+    value += log_energy_prior(x) - prior.energy_density(setup.prior, event.log_energy)
     return value + prior.log_density(setup.prior, setup.kind, event)
+
+
+def log_energy_prior(x: jax.Array) -> jax.Array:
+    """Give the logarithm of the prior density of the coordinate of the energy in x [dim]."""
+    return jax.nn.log_sigmoid(x[-4]) + jax.nn.log_sigmoid(-x[-4])
 
 
 def nearest(setup: Setup, event: Truth, n: int) -> jax.Array:

@@ -6,7 +6,8 @@ which is quick and smooth, and goes on from the best few with the exact likeliho
 method with the Hessian made positive, each step taken only where it is a gain. All is of fixed
 shape: vmap over events, or `fits` for a batch in parts.
 
-Nuisances stay at the centre of their prior, or are fitted too under it (`profiled`). Errors are
+Nuisances stay at the centre of their prior, or are fitted too under it (`profiled`), as the energy
+is, in its coordinate: faint light leaves it open. Errors are
 those of the inverse Hessian: of the direction a 2 x 2 covariance on the sphere.
 
 >>> from hepjax.neutrino import detectors, media, simulation
@@ -36,8 +37,7 @@ STEP = 0.05
 class Settings(NamedTuple):
     """How a fit goes: n_starts directions, n_quick steps of Adam on times alone, of which n_kept
     starts go on for n_newton steps; n_modules near the track are asked what they expect;
-    outliers: share of pulses that need not fit, in the quick steps; profiled: fit nuisances too;
-    with_prior: maximise the posterior density in the coordinates and not the likelihood.
+    outliers: share of pulses that need not fit, in the quick steps; profiled: fit nuisances too.
     """
 
     n_starts: int = 12
@@ -47,7 +47,6 @@ class Settings(NamedTuple):
     n_modules: int = 1024
     outliers: float = 0.05
     profiled: bool = False
-    with_prior: bool = False
 
 
 DEFAULT = Settings()
@@ -56,7 +55,7 @@ DEFAULT = Settings()
 class Fit(NamedTuple):
     """What a fit found, of each kept start, the best first.
 
-    value: [start] log L (with the prior's part, where asked for); chart: coordinates about each
+    value: [start] log L and the priors of what has one; chart: coordinates about each
     start; x: [start, dim] in it; hessian: [start, dim, dim] of minus the value, fixed coordinates
     those of their prior alone; truth: [start] the event there; covariance: [start, 2, 2] rad^2 of
     the direction, along chart.first and chart.second; modules: [start, module] that were asked.
@@ -198,16 +197,12 @@ def _newton(
     spread = jnp.array([getattr(setup.prior, name)[1] for name in prior.NUISANCES])
     nuisance = jnp.arange(len(x)) >= coordinates.n_event(setup.kind)
     free = ~nuisance | (settings.profiled & jnp.concatenate([nuisance[:-3], spread > 0]))
-    low, high = ((e - sum(setup.prior.log_energy) / 2) for e in setup.prior.log_energy)
 
     def loss(x: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, x)
         value = likelihood.all_photons(setup, pulses, event, modules)
         value -= (jnp.where(spread > 0, x[-3:] / jnp.maximum(spread, 1e-3), 0) ** 2).sum() / 2
-        if settings.with_prior:
-            value += prior.log_density(setup.prior._replace(time=1e9), setup.kind, event)
-        beyond = jnp.maximum(x[-4] * coordinates.ENERGY - high, low - x[-4] * coordinates.ENERGY)
-        return -value + (jnp.maximum(beyond, 0) / 0.1) ** 2  # energies that there are
+        return -value - coordinates.log_energy_prior(x)
 
     both = free[:, None] & free[None]
     rest = jnp.diag(jnp.concatenate([jnp.ones(len(x) - 3), 1 / jnp.maximum(spread, 1e-3) ** 2]))

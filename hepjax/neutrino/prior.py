@@ -75,7 +75,7 @@ def draw(key: jax.Array, prior: Prior, kind: str, n: int) -> Truth:
     else:
         height = jax.random.uniform(keys[3], (n, 1), minval=-1.0) * prior.half_height
         place = jnp.concatenate([across, height], -1)
-    log_energy = _quantile(prior, jax.random.uniform(keys[4], (n,)))
+    log_energy = energy_quantile(prior, jax.random.uniform(keys[4], (n,)))
     time = jax.random.uniform(keys[5], (n,), minval=-prior.time, maxval=prior.time)
     normal = jax.random.normal(keys[6], (3, n))
     factors = [
@@ -95,10 +95,7 @@ def log_density(prior: Prior, kind: str, truth: Truth) -> jax.Array:
     area = jnp.pi * prior.radius**2
     if kind != "track":
         area = area * 2 * prior.half_height
-    low, high = prior.log_energy
-    slope = -(prior.index - 1) * math.log(10)
-    size = high - low if abs(slope) < 1e-6 else math.expm1(slope * (high - low)) / slope
-    value += slope * (truth.log_energy - low) - math.log(size)
+    value += energy_density(prior, truth.log_energy)
     value -= jnp.log(area) + math.log(4 * math.pi) + math.log(2 * prior.time)
     for name, (centre, spread) in zip(NUISANCES, _nuisances(prior)):
         if spread > 0:
@@ -119,13 +116,30 @@ def inside(prior: Prior, kind: str, truth: Truth) -> jax.Array:
     return there & (jnp.abs(place[..., 2]) <= prior.half_height)
 
 
-def _quantile(prior: Prior, u: jax.Array) -> jax.Array:
-    """Map [0, 1] to log10 E."""
+def energy_density(prior: Prior, log_energy: jax.Array) -> jax.Array:
+    """Give the logarithm of the density of log10 E, between its ends."""
+    low, high = prior.log_energy
+    slope = -(prior.index - 1) * math.log(10)
+    size = high - low if abs(slope) < 1e-6 else math.expm1(slope * (high - low)) / slope
+    return slope * (log_energy - low) - math.log(size)
+
+
+def energy_quantile(prior: Prior, u: jax.Array) -> jax.Array:
+    """Map u in [0, 1] to log10 E, of which the share u is below."""
     low, high = prior.log_energy
     slope = -(prior.index - 1) * math.log(10)
     if abs(slope) < 1e-6:
         return low + (high - low) * u
-    return low + jnp.log1p(u * math.expm1(slope * (high - low))) / slope
+    return jnp.clip(low + jnp.log1p(u * math.expm1(slope * (high - low))) / slope, low, high)
+
+
+def energy_share(prior: Prior, log_energy: jax.Array) -> jax.Array:
+    """Give the share of energies below log10 E, the inverse of `energy_quantile`."""
+    low, high = prior.log_energy
+    slope = -(prior.index - 1) * math.log(10)
+    if abs(slope) < 1e-6:
+        return (log_energy - low) / (high - low)
+    return jnp.expm1(slope * (log_energy - low)) / math.expm1(slope * (high - low))
 
 
 def _nuisances(prior: Prior) -> tuple[tuple[float, float], ...]:

@@ -69,8 +69,13 @@ def test_the_posterior_is_likelihood_times_prior(small, small_events):
     found = coordinates.log_posterior(small, pulses, chart, x)
     expected = likelihood.all_photons(small, pulses, truth)
     expected += prior.log_density(small.prior, "track", truth)
+
+    def energy(y):
+        return coordinates.truth("track", small.prior, chart, x.at[-4].set(y)).log_energy
+
+    expected += jnp.log(jax.grad(energy)(x[-4]))
     assert float(found) == pytest.approx(float(expected), abs=0.02)
-    outside = x.at[-4].set(50.0)
+    outside = x.at[2].set(500.0)
     assert coordinates.log_posterior(small, pulses, chart, outside) == -jnp.inf
 
 

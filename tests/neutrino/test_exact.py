@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hepjax.neutrino import coordinates, exact, fits, simulation
-
-CHEAP = fits.Settings(n_starts=4, n_quick=40, n_kept=2, n_newton=6, n_modules=200, profiled=True)
+from hepjax.neutrino import coordinates, exact, simulation
 
 
 def on_sphere(flat):
@@ -24,22 +22,19 @@ def test_areas_of_gaussians(content, stretch):
     rng = np.random.default_rng(0)
     sigma = np.array([0.01, 0.01 * stretch])
     expected = -2 * np.pi * np.log(1 - content) * np.prod(sigma) * np.degrees(1) ** 2
-    found = [exact.area(on_sphere(sigma * rng.normal(size=(2000, 2))), content) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(expected, rel=0.02)
+    found = [exact.area(on_sphere(sigma * rng.normal(size=(2000, 2))), content) for _ in range(4)]
+    assert np.mean(found) == pytest.approx(expected, rel=0.04)
     assert np.std(found) < 0.06 * expected
 
 
-def test_areas_of_bananas_and_of_two_modes_are_not_far_off():
+def test_areas_of_bananas_and_of_two_modes():
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(30_000, 2))
+    x = rng.normal(size=(2000, 2))
     banana = np.stack([x[:, 0], 0.5 * x[:, 1] + 0.4 * (x[:, 0] ** 2 - 1)], -1)
     expected = -2 * np.pi * np.log(0.1) * 0.5 * (0.01 * np.degrees(1)) ** 2
-    few = exact.area(on_sphere(0.01 * banana[:2000]), 0.9)
-    assert 1.0 < few / expected < 1.2
-    assert exact.area(on_sphere(0.01 * banana), 0.9) < few
-    two = 0.5 * x[:2000] + 2 * np.where(rng.random((2000, 1)) < 0.5, 1, -1) * np.array([1.0, 0])
-    found = exact.area(on_sphere(0.01 * two), 0.9)
-    assert 1.0 < found / (2 * expected * 0.5) < 1.4
+    assert exact.area(on_sphere(0.01 * banana), 0.9) == pytest.approx(expected, rel=0.1)
+    two = 0.5 * x + 2 * np.where(rng.random((2000, 1)) < 0.5, 1, -1) * np.array([1.0, 0])
+    assert exact.area(on_sphere(0.01 * two), 0.9) == pytest.approx(expected, rel=0.1)
 
 
 def test_areas_do_not_turn():
@@ -80,8 +75,10 @@ def test_chains_sample_a_density_that_is_known():
         return -(x - shift) @ inverse @ (x - shift) / 2
 
     settings = exact.Settings(n_chains=32, n_burn=40, n_draws=150)
-    run = jax.jit(lambda key, x: exact._chains(key, log_p, x, jnp.eye(2), settings))
-    x, value, accepted = run(jax.random.key(0), jax.random.normal(jax.random.key(1), (32, 2)))
+    start = jax.random.normal(jax.random.key(1), (32, 2))
+    start = start, *jax.vmap(jax.value_and_grad(log_p))(start)
+    run = jax.jit(lambda key, start: exact._chains(key, log_p, start, jnp.eye(2), settings))
+    x, value, accepted = run(jax.random.key(0), start)
     assert x.shape == (32, 150, 2)
     assert 0.5 < accepted < 0.98
     flat = np.asarray(x.reshape(-1, 2))
@@ -105,11 +102,8 @@ def test_ranks_of_the_truth_are_even(small):
     """Simulation, likelihood, prior, coordinates and sampler agree (arXiv:1804.06788)."""
     n = 200
     pulses, truth = jax.jit(lambda key: simulation.events(key, small, n))(jax.random.key(0))
-    found = jax.jit(lambda p: fits.fits(small, p, fits.Settings(profiled=True)))(pulses)
-    keys = jax.random.split(jax.random.key(1), n)
-    drawn = jax.jit(lambda *x: jax.lax.map(lambda y: exact.posterior(y[0], small, y[1], y[2]), x))(
-        keys, pulses, found
-    )
+    draw = jax.jit(lambda key, pulses: exact.posteriors(key, small, pulses)[0])
+    drawn = draw(jax.random.key(1), pulses)
     at = jax.vmap(lambda c, t: coordinates.from_truth("track", small.prior, c, t))(
         drawn.chart, truth
     )
