@@ -150,6 +150,7 @@ def channel_shares(
     """
     size = np.max([weights.max(0) for weights in alpha.values()], 0)
     shown = np.sort(np.argsort(-size, kind="stable")[:MOST_CHANNELS])
+    shown = shown[size[shown] > 1e-3]  # and not those that were given up
     for style, (which, weights) in zip(("-", ":"), alpha.items()):
         for j, k in enumerate(shown):
             color, name = plot.look(j)["color"], f"{names[k]}, {which}"

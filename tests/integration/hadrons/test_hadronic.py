@@ -69,6 +69,8 @@ def test_all_partons_of_top_pairs_as_in_pythia(densities):
     parameters = standard_model.DEFAULT._replace(mass_top=172.5, width_top=0.0)
     process = hadronic.top_pair(0, scale=scales.fixed(172.5), parameters=parameters)
     agrees(total(hadronic.integrand(process, densities), 10_000), (566.2, 0.7), 0.01)
+    gluons = hadronic.of("g g > t t~", scale=scales.fixed(172.5), parameters=parameters)
+    agrees(total(hadronic.integrand(gluons, densities), 10_000), (495.2, 0.7), 0.01)
 
 
 @pytest.fixture(scope="module")
