@@ -7,9 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"lorentz", "sphere", "batch", "counting", "balance"},
+    {"lorentz", "sphere", "healpix", "batch", "counting", "balance"},
     {"nn"},
-    {"flows", "metrics", "calibration", "runs", "checkpoint", "parallel"},
+    {"flows", "metrics", "calibration", "coverage", "resolution", "runs", "checkpoint", "parallel"},
     {"plot", "train", "io"},
     {
         "jets",

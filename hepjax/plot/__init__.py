@@ -14,13 +14,16 @@ no display. `sample` writes what the events are, and how many, above the frame.
 """
 
 from hepjax.plot.classes import confusion, reliability
+from hepjax.plot.coverage import probability, ranks, resolution_against
 from hepjax.plot.rates import efficiency_against, rejection_against, roc
 from hepjax.plot.shapes import compare, mass_sculpting, scores
+from hepjax.plot.sky import all_sky, zoomed
 from hepjax.plot.style import LOOKS, figure, figure_with_ratio, look, sample
 from hepjax.plot.training import history
 
 __all__ = [
     "LOOKS",
+    "all_sky",
     "compare",
     "confusion",
     "efficiency_against",
@@ -29,9 +32,13 @@ __all__ = [
     "history",
     "look",
     "mass_sculpting",
+    "probability",
+    "ranks",
     "rejection_against",
     "reliability",
+    "resolution_against",
     "roc",
     "sample",
     "scores",
+    "zoomed",
 ]

@@ -78,3 +78,27 @@ def make() -> Callable[..., Columns]:
 @pytest.fixture(scope="session")
 def same() -> Callable[[Columns, Columns], None]:
     return assert_equal
+
+
+@pytest.fixture(scope="session")
+def forwardness():
+    """The function forwardness(table of pulses) -> does light move the way that particles travel?
+
+    The mean cosine between the direction of travel and how pulses move in time, with more weight on
+    events of more light.
+    """
+    from hepjax import sphere
+
+    def mean_cosine(table):
+        cosine, weight = [], []
+        travel = sphere.direction(table.events["zenith"], table.events["azimuth"])
+        for direction, start, stop in zip(travel, table.offsets, table.offsets[1:]):
+            place = np.stack([table.pulses[k][start:stop] for k in "xyz"], -1)
+            time = table.pulses["time"][start:stop]
+            if stop - start >= 8:
+                move = (time - time.mean()) @ (place - place.mean(0))
+                cosine.append(direction @ move / np.linalg.norm(move))
+                weight.append(min(stop - start, 100))
+        return np.average(cosine, weights=weight)
+
+    return mean_cosine

@@ -1,0 +1,83 @@
+"""Events that the tests share: of a toy for networks, and of a small telescope."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax import sphere
+from hepjax.flows import sphere as flow
+from hepjax.neutrino import data, detectors, media, posterior, pulse_transformer, simulation
+from hepjax.nn import model
+
+WATER = media.uniform(200.0, 60.0, delay=600.0)
+
+
+def toy(key, n, length=12):
+    """Draw n events of 4 to `length` pulses about a straight line, each off by 40 m and 100 ns."""
+    keys = jax.random.split(key, 5)
+    direction = sphere.uniform(keys[0], (n,))
+    along = jax.random.uniform(keys[1], (n, length), minval=-200, maxval=200)
+    away = 40 * jax.random.normal(keys[2], (n, length, 3))
+    time = along / media.LIGHT + 100 * jax.random.normal(keys[3], (n, length))
+    count = jax.random.randint(keys[4], (n, 1), 4, length + 1)
+    mask = jnp.arange(length) < count
+    position = along[..., None] * direction[:, None] + away
+    one = mask.astype(jnp.float32)
+    pulses = data.Pulses(
+        position * one[..., None],
+        time * one,
+        one,
+        jnp.arange(length) * mask.astype(jnp.int32),
+        mask,
+    )
+    zero = jnp.zeros(n)
+    truth = data.Truth(jnp.zeros((n, 3)), direction, zero, zero + 2, zero + 1, zero + 1, zero + 1)
+    return pulses, truth
+
+
+@pytest.fixture(scope="session")
+def simulate():
+    return toy
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A posterior whose network is as small as can be."""
+    plan = flow.Plan(n_layers=2)
+    network = pulse_transformer.small(flow.size(plan), width=16, n_layers=1, n_heads=2)
+    return posterior.Posterior(model.from_linen(network), plan, WATER)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """37 strings of 16 modules in layered ice, 70 m apart."""
+    grid = detectors.hexagonal((4, 5, 6, 7, 6, 5, 4), 70.0)
+    detector = detectors.hang(grid, np.linspace(-200.0, 200.0, 16))
+    return simulation.setup(detector, media.south_pole(), cap=48)
+
+
+@pytest.fixture(scope="session")
+def small_events(small):
+    """Pulses and truth of 512 tracks in it."""
+    return jax.jit(lambda key: simulation.events(key, small, 512))(jax.random.key(0))
+
+
+@pytest.fixture(scope="session")
+def fisher():
+    """The function fisher(rng, mean [event, 3], kappa, *shape) -> [*shape, event, 3], float64."""
+
+    def draw(rng, mean, kappa, *shape):
+        xi, turn = rng.random((2, *shape, len(mean)))
+        low = -np.log1p(xi * np.expm1(-2.0 * kappa)) / (2 * kappa)  # (1 - cos) / 2
+        across = 2 * np.sqrt(low * (1 - low))
+        pole = np.where(np.abs(mean[:, 2:]) < 0.7, [[0.0, 0, 1]], [[1.0, 0, 0]])
+        x = np.cross(pole, mean)
+        x /= np.linalg.norm(x, axis=-1, keepdims=True)
+        y = np.cross(mean, x)
+        around = 2 * np.pi * turn[..., None]
+        return mean * (1 - 2 * low[..., None]) + across[..., None] * (
+            np.cos(around) * x + np.sin(around) * y
+        )
+
+    return draw

@@ -1,0 +1,75 @@
+"""Posteriors of events: densities that are normalised, samples that follow them, frames."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax import sphere
+from hepjax.neutrino import posterior
+
+
+@pytest.fixture(scope="module")
+def encoded(tiny, simulate):
+    """Posteriors of four events by a network whose last layer is no longer small."""
+    pulses, truth = simulate(jax.random.key(0), 4)
+    variables = posterior.init(tiny, jax.random.key(1), pulses)
+    variables = jax.tree.map(lambda x: x, variables)
+    head = variables["params"]["head"]
+    head["kernel"] = 0.1 * jax.random.normal(jax.random.key(2), head["kernel"].shape)
+    return (
+        pulses,
+        truth,
+        variables,
+        jax.jit(lambda v, p: posterior.encode(tiny, v, p))(variables, pulses),
+    )
+
+
+@pytest.mark.smoke
+def test_a_density_is_normalised(tiny, encoded):
+    points = jnp.asarray(sphere.fibonacci(20_000), jnp.float32)
+    found = jax.jit(
+        lambda e: posterior.log_prob(tiny, e, jnp.broadcast_to(points[:, None], (20_000, 4, 3)))
+    )(encoded[-1])
+    assert found.shape == (20_000, 4)
+    total = np.exp(np.asarray(found, np.float64)).mean(0) * sphere.AREA
+    np.testing.assert_allclose(total, 1, atol=2e-3)
+
+
+def test_samples_have_the_density_that_they_say(tiny, encoded):
+    n, log_p = posterior.sample(tiny, encoded[-1], jax.random.key(3), 500)
+    assert n.shape == (500, 4, 3)
+    np.testing.assert_allclose((np.asarray(n) ** 2).sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(posterior.log_prob(tiny, encoded[-1], n), log_p, atol=2e-3)
+    # the mean of 1 / density over samples is the area of the sphere
+    _, log_p = posterior.sample(tiny, encoded[-1], jax.random.key(4), 20_000)
+    area = np.exp(-np.asarray(log_p, np.float64)).mean(0)
+    np.testing.assert_allclose(area, sphere.AREA, rtol=0.1)
+
+
+def test_padding_does_not_change_a_posterior(tiny, encoded):
+    pulses, _, variables, found = encoded
+    longer = jax.tree.map(lambda x: jnp.concatenate([x, jnp.zeros_like(x)], 1), pulses)._replace(
+        mask=jnp.concatenate([pulses.mask, jnp.zeros_like(pulses.mask)], 1)
+    )
+    other = posterior.encode(tiny, variables, longer)
+    np.testing.assert_allclose(other.params, found.params, atol=1e-4)
+
+
+def test_the_frame_turns_back(tiny, encoded):
+    """Of a narrow flow along the third axis, samples lie along the line of each event."""
+    _, _, _, found = encoded
+    params = jnp.zeros_like(found.params).at[:, 4].set(12.0)  # the first zoom
+    n, _ = posterior.sample(tiny, found._replace(params=params), jax.random.key(5), 200)
+    middle = np.asarray(n).mean(0)
+    middle = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
+    line = np.asarray(found.frame.line.direction)
+    away = np.degrees(sphere.angle(middle, line))
+    assert (np.minimum(away, 180 - away) < 2).all()
+
+
+def test_an_event_without_pulses_has_a_posterior(tiny, encoded):
+    pulses, truth, variables, _ = encoded
+    empty = pulses._replace(mask=jnp.zeros_like(pulses.mask))
+    found = posterior.encode(tiny, variables, empty)
+    assert np.isfinite(posterior.log_prob(tiny, found, truth.direction)).all()
