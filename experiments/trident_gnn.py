@@ -3,7 +3,7 @@
 Paper:    TRIDENT's hybrid networks, arXiv:2505.23425, arXiv:2401.15324; DynEdge, arXiv:2209.03042
 Command:  uv run experiments/trident_gnn.py --network lite --out runs/trident
 Cost:     about an hour on two CPU cores; --quick some minutes; --full a GPU
-Expected: half the median angular error of the line fit, which some hundred steps reach, or less
+Expected: median angular error below 0.6 deg (lite after 2,200 steps: 0.61; line fit: 1.60)
 
 Tracks are simulated as they are needed, each is seen once. A network sees the first pulse of each
 module, with the charge of all. `lite` and `large` predict for each where on the track its light
