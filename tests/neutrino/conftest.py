@@ -81,3 +81,39 @@ def fisher():
         )
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """P-ONE in clear water with large modules: small, and soon simulated."""
+    sizes = {"log_energy": (3.0, 4.0), "area": 8e-3, "cap": 48, "noise": 1e-8}
+    return simulation.setup(detectors.pone(), WATER, **sizes)
+
+
+@pytest.fixture(scope="session")
+def tracks(cluster):
+    """Sixteen tracks in it: pulses, the first of each module, and truth."""
+
+    def draw(key):
+        pulses, truth = simulation.events(key, cluster, 16)
+        return data.first_of_module(pulses), truth
+
+    return jax.jit(draw)(jax.random.key(5))
+
+
+@pytest.fixture(scope="session")
+def shuffled():
+    """The function shuffled(pulses) -> the same in another order, with three places of padding more
+    that hold nonsense, and where each went."""
+
+    def shuffle(pulses):
+        n = pulses.mask.shape[1]
+        order = jax.random.permutation(jax.random.key(9), n)
+
+        def moved(x):
+            width = [(0, 0), (0, 3)] + [(0, 0)] * (x.ndim - 2)
+            return jnp.pad(x[:, order], width, constant_values=False if x.dtype == bool else 7)
+
+        return data.Pulses(*(moved(jnp.asarray(x)) for x in pulses)), order
+
+    return shuffle

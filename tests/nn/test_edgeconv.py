@@ -63,3 +63,58 @@ def test_bad_input():
         edgeconv.neighbours(POINTS, MASK[:, :3], 2)
     with pytest.raises(ValueError, match="drop"):
         edgeconv.neighbours(POINTS, MASK, 2, "last")
+
+
+def brute_force(variables, x, n, index, real, gather, whole):
+    """One layer of edges, pair by pair, for the first n points of one set."""
+    p = variables["params"]
+    rows = []
+    for i in range(n):
+        edges = []
+        for j in index[i][real[i]]:
+            pair = np.concatenate([x[i], x[j] - x[i]])
+            out = pair @ p["kernel"] + p["bias"] + whole @ p["whole"]["kernel"]
+            out = np.maximum(out, 0) @ p["dense_1"]["kernel"] + p["dense_1"]["bias"]
+            edges.append(np.maximum(out, 0))
+        reduce = {"mean": np.mean, "sum": np.sum, "max": np.max}[gather]
+        rows.append(reduce(edges, axis=0) if edges else np.zeros(6))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("gather", ["mean", "sum", "max"])
+def test_update_is_that_of_each_pair(gather):
+    """Points without neighbours get 0, and so does padding; other sets are not seen."""
+    x = RNG.normal(size=(3, 12, 5)).astype(np.float32)
+    whole = RNG.normal(size=(3, 4)).astype(np.float32)
+    mask = MASK.copy()
+    mask[2, 1:] = False
+    index, real = (np.asarray(a) for a in edgeconv.neighbours(POINTS, mask, 4))
+    layer = edgeconv.EdgeUpdate((8, 6), gather, jax.nn.relu)
+    variables = jax.jit(layer.init)(jax.random.key(0), x, mask, index, real, whole)
+    y = jax.jit(layer.apply)(variables, x, mask, index, real, whole)
+    for s in range(3):
+        n = int(mask[s].sum())
+        expected = brute_force(variables, x[s], n, index[s], real[s], gather, whole[s])
+        np.testing.assert_allclose(y[s, :n], expected, rtol=1e-4, atol=1e-5)
+        assert (np.asarray(y[s, n:]) == 0).all()
+
+
+@pytest.mark.parametrize("gather", ["mean", "max"])
+def test_update_has_a_finite_gradient_and_no_eyes_for_padding(gather):
+    x = RNG.normal(size=(3, 12, 5)).astype(np.float32)
+    mask = MASK & np.array([[True], [True], [False]])
+    edges = edgeconv.neighbours(POINTS, mask, 4)
+    layer = edgeconv.EdgeUpdate((6,), gather, normed=True)
+    variables = layer.init(jax.random.key(0), x, mask, *edges)
+    dirty = np.where(mask[..., None], x, 1e9).astype(np.float32)
+    clean, same = (layer.apply(variables, a, mask, *edges) for a in (x, dirty))
+    np.testing.assert_allclose(same, clean, rtol=1e-5, atol=1e-6)
+    slope = jax.grad(lambda v: layer.apply(v, x, mask, *edges).sum())(variables)
+    assert all(np.isfinite(s).all() for s in jax.tree.leaves(slope))
+    assert float(np.abs(slope["params"]["kernel"]).max()) > 0
+
+
+def test_update_with_bad_input():
+    layer = edgeconv.EdgeUpdate((6,), "median")
+    with pytest.raises(ValueError, match="gather must be"):
+        layer.init(jax.random.key(0), POINTS, MASK, *edgeconv.neighbours(POINTS, MASK, 2))
