@@ -25,13 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hepjax.neutrino import arrival, coordinates, light, likelihood, prior
+from hepjax.neutrino import arrival, coordinates, frames, light, likelihood, prior
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
 STEP = 0.05
 """Of the differences of gradients that make a Hessian, in units of the coordinates."""
+AROUND = 0.2
+"""Distance of starts around the line fit from it, rad."""
 
 
 class Settings(NamedTuple):
@@ -128,13 +130,26 @@ def positive(hessian: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _directions(pulses: Pulses, n: int) -> jax.Array:
-    """Give directions to start from [start, 3]: the line fit, and others even over the sphere."""
-    k = np.arange(n - 1) + 0.5
-    z = 1 - 2 * k / max(n - 1, 1)
+    """Give directions to start from [start, 3]: a robust line fit, half of the others around it, the
+    rest even over the sphere.
+    """
+    found = frames.line(*(x[None] for x in (pulses.position, pulses.time, pulses.mask)))
+    axes = frames.axes(found.direction)[0]
+    n_near = (n - 1) // 2
+    turn = 2 * np.pi * np.arange(n_near) / max(n_near, 1)
+    flat = np.stack([np.cos(turn), np.sin(turn)], -1) * AROUND
+    near = axes[2] + jnp.asarray(flat, jnp.float32) @ axes[:2]
+    near = near / jnp.sqrt((near**2).sum(-1, keepdims=True))
+    return jnp.concatenate([axes[2][None], near, _even(n - 1 - n_near)])
+
+
+def _even(n: int) -> jax.Array:
+    """Spread n directions [start, 3] over the sphere."""
+    k = np.arange(n) + 0.5
+    z = 1 - 2 * k / max(n, 1)
     angle = k * np.pi * (3 - np.sqrt(5))
     r = np.sqrt(1 - z**2)
-    even = jnp.asarray(np.stack([r * np.cos(angle), r * np.sin(angle), z], -1), jnp.float32)
-    return jnp.concatenate([line(pulses)[0][None], even.reshape(-1, 3)])
+    return jnp.asarray(np.stack([r * np.cos(angle), r * np.sin(angle), z], -1), jnp.float32)
 
 
 def _seed(setup: Setup, pulses: Pulses, n: jax.Array) -> Chart:
