@@ -142,6 +142,8 @@ def beside(request, tmp_path_factory):
 
 BESIDE = "HEPJAX_TESTS_BESIDE"
 """Names the folder of tests that a process is there for."""
+PARTS = ("jets", "integration", "neutrino")
+"""Folders that have one, unless they are asked for."""
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -155,7 +157,7 @@ def pytest_ignore_collect(collection_path, config):
         return True
     asked = [Path(arg.split("::")[0]).absolute() for arg in config.args]
     chosen = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
-    if collection_path in (tests / "jets", tests / "integration") and not chosen:
+    if collection_path in [tests / part for part in PARTS] and not chosen:
         wanted = any(collection_path in (path, *path.parents) for path in asked)
         return None if wanted else True
     return None

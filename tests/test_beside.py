@@ -6,6 +6,7 @@ PARTS = [
     ("eight devices", "eight_devices", ("-m", "not slow", "--slow")),
     ("taggers", "jets", ("-rs",)),
     ("integration", "integration", ("-rs",)),
+    ("telescopes", "neutrino", ("-rs",)),
     pytest.param(
         "eight devices, slow", "eight_devices", ("-m", "slow", "--slow"), marks=pytest.mark.slow
     ),

@@ -7,6 +7,7 @@ import pytest
 from hepjax.neutrino import detectors, media, superresolution
 
 
+@pytest.mark.slow
 def test_all_three_inputs_are_compared(load_experiment, tmp_path):
     experiment = load_experiment("superresolution")
     config = experiment.Config(

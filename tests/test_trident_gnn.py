@@ -54,6 +54,7 @@ def test_it_resumes_to_the_same(experiment, tiny, results):
         experiment.main(tiny)
 
 
+@pytest.mark.slow
 def test_dynedge_has_no_emission_points(experiment, tiny, tmp_path):
     config = dataclasses.replace(tiny, network="dynedge", out=tmp_path / "run", n_steps=2)
     results = experiment.main(config)

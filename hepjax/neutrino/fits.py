@@ -130,8 +130,8 @@ def positive(hessian: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _directions(pulses: Pulses, n: int) -> jax.Array:
-    """Give directions to start from [start, 3]: a robust line fit, half of the others around it, the
-    rest even over the sphere.
+    """Give directions to start from [start, 3]: a robust line fit, half of the others around it,
+    and half even over the sphere.
     """
     found = frames.line(*(x[None] for x in (pulses.position, pulses.time, pulses.mask)))
     axes = frames.axes(found.direction)[0]

@@ -109,6 +109,7 @@ def test_densities_are_normalised():
     assert float(jnp.exp(late).sum() * 0.01) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_training_predicts_light_and_its_time(resolver, cluster, tmp_path):
     def draw(key, n):
         pulses, truth = simulation.events(key, cluster, n)
