@@ -87,9 +87,18 @@ def _numbers(true: Any, fitted: Any, kept: tuple, directions: Any) -> Compared:
     true, fitted, ours = (evaluation.unit(x) for x in (true, fitted, directions))
     drawn = evaluation.unit(drawn)
     means = [calibration.mean_direction(x) for x in (np.swapaxes(drawn, 0, 1), ours)]
-    angles = [np.degrees(calibration.angular_error(true, x)) for x in (fitted, *means)]
-    areas = [np.array([_area(one) for one in each]) for each in (drawn, np.swapaxes(ours, 0, 1))]
-    return Compared(*areas, np.asarray(effective), np.asarray(r_hat), *angles)
+    fit, exactly, learned = (
+        np.degrees(calibration.angular_error(true, x)) for x in (fitted, *means)
+    )
+    return Compared(
+        area_exact=np.array([_area(one) for one in drawn]),
+        area=np.array([_area(one) for one in np.swapaxes(ours, 0, 1)]),
+        effective=np.asarray(effective),
+        r_hat=np.asarray(r_hat),
+        angle_fit=fit,
+        angle_exact=exactly,
+        angle=learned,
+    )
 
 
 def _area(directions: np.ndarray) -> float:
