@@ -31,6 +31,7 @@ def test_against_zuko(benchmark, tmp_path):
         width=8,
         n_layers=1,
         n_cells=500,
+        encoded=(2, 4, 16),
         repeats=2,
     )
     if not (config.cache / "complete").exists():
@@ -41,3 +42,5 @@ def test_against_zuko(benchmark, tmp_path):
         assert results["zuko"][f"{what}_ratio_error"] >= 0
     assert results["zuko"]["n_parameters"] == 2 * (4 * 4 + 4 * 5 + 4 * 5 + 4 * 9 + 11 * 5 + 11 * 9)
     assert results["sphere_gradient_us"] > 0
+    for what in ("forward", "gradient", "forward_fused"):
+        assert results["torch"][f"encoder_{what}_ratio"] > 0

@@ -4,20 +4,22 @@ Paper:    neural spline flows, arXiv:1906.04032; flows of the sphere, arXiv:2604
 Command:  uv run experiments/benchmarks/sphere_flow_vs_peers.py --out RUN
 Cost:     two minutes on one core; the peer's environment (torch, made once) besides
 Expected: zuko's sample_ratio above 3, gradient_ratio above 1; float32_error_median below 3e-4,
-          float32_error_p99 below 6e-3; scan_seconds below 0.1
+          float32_error_p99 below 6e-3; scan_seconds below 0.1; encoder_forward_ratio above 1
 
 The conditional flow of two numbers, told 64 others: 8 autoregressive steps, 8 bins, two hidden
 layers of 128, batches of 4096; as many parameters on both sides, those that zuko masks not counted
 (it multiplies by them). One thread on one core, each side in its own process, in turn, in CPU
 seconds; ratios are theirs over ours. We draw samples with their densities, zuko without
 (sample_ratio) and with them (sample_log_prob_ratio). The flow of the sphere has 15 layers; errors
-of float32 are at a zoom of kappa 1e6 with all other parameters drawn from N(0, 0.2).
+of float32 are at a zoom of kappa 1e6 with all other parameters drawn from N(0, 0.2). Transformer
+blocks stand beside torch's, `_encoder_sides.py`.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
+import _encoder_sides
 import _sides
 import _sphere_sides as sides
 import _tracking_sides
@@ -45,6 +47,7 @@ class Config:
     n_layers: int = 15  # of the flow of the sphere
     kappa: float = 1e6  # where float32 is compared with float64
     n_cells: int = 12_288
+    encoded: tuple[int, int, int] = (8, 256, 256)  # sets, items and width of the encoders
     repeats: int = 9
     cache: Path = Path.home() / ".cache" / "hepjax" / "zuko-1.6.0"
 
@@ -88,7 +91,13 @@ def main(config: Config) -> dict[str, Any]:
         results |= sides.sphere_times(plan, config.n_events, config.repeats, config.seed)
         results |= sides.scan(plan, config.n_cells, config.repeats, config.seed)
         print(results, flush=True)
-        return runs.finish(run, results | {"zuko": zuko(config, run)})
+        results["zuko"] = zuko(config, run)
+        words: dict[str, Any] = {"repeats": config.repeats, "seed": config.seed}
+        folder = run.path / "encoder"
+        results["torch"] = _encoder_sides.encoder(
+            config.cache, folder, shape=config.encoded, **words
+        )
+        return runs.finish(run, results)
 
 
 if __name__ == "__main__":
