@@ -94,7 +94,7 @@ def main(config: Config) -> dict[str, Any]:
     params = superresolution.init(resolver, keys[0], simulate)["params"]
     goal = superresolution.loss(resolver, simulate, config.n_events)
     part = runs.Run(run.path / "trainings" / "light")
-    variables = directions.averaged(part, goal, params, plan, key=keys[1], resume=config.resume)
+    variables = training.averaged(part, goal, params, plan, key=keys[1], resume=config.resume)
 
     @jax.jit
     def some(key: jax.Array) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import batch, checkpoint, resolution, runs, sphere, train
+from hepjax import batch, resolution, runs, sphere, train
 from hepjax.neutrino import data, frames, media, training
 from hepjax.nn import model
 
@@ -151,45 +151,12 @@ def fit(
     key: jax.Array,
     resume: bool = False,
 ) -> Any:
-    """Train from nothing, or from the latest checkpoint; returns the
-    averaged variables.
-    """
+    """Train from nothing, or from the latest checkpoint; returns the averaged variables."""
     first, then, example = jax.random.split(key, 3)
     start = jax.jit(lambda one, two: network.init(one, simulate(two, 2)[0]))
     params = start(first, example)["params"]
     goal = loss(network, simulate, plan.n_events, medium)
-    return averaged(run, goal, params, plan, key=then, resume=resume)
-
-
-def averaged(
-    run: runs.Run,
-    goal: train.Loss,
-    params: Any,
-    plan: training.Plan,
-    *,
-    key: jax.Array,
-    resume: bool = False,
-) -> Any:
-    """Train a loss that draws its own events, with checkpoints in the run's folder; returns
-    variables averaged over the last steps.
-    """
-    update = training.optimiser(plan)
-    run.path.mkdir(parents=True, exist_ok=True)
-
-    def average(extra: Any, params: Any, _: Any) -> Any:
-        mean = jax.tree.map(
-            lambda old, new: plan.decay * old + (1 - plan.decay) * new, extra["average"], params
-        )
-        return {"average": mean}
-
-    step = train.gradient_step(goal, update, update=average)
-    state = train.init(params, update, key, {"average": params})
-    often = min(max(plan.n_steps // 2, 1), 500)
-    settings = train.Settings(n_steps=plan.n_steps, log_every=min(50, often), save_every=often)
-    with checkpoint.open(run.path / "checkpoints") as kept:
-        keep: dict[str, Any] = {"run": run, "checkpoints": kept, "resume": resume}
-        state = train.fit(step, state, None, goal.finish, settings, **keep).state
-    return {"params": jax.tree.map(jnp.asarray, state.extra["average"])}
+    return training.averaged(run, goal, params, plan, key=then, resume=resume)
 
 
 def measure(

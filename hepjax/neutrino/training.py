@@ -2,7 +2,8 @@
 
 A step draws truths from the prior, simulates their pulses, and raises the density that the flow has
 at the true directions; there is no sample that could be learned by heart. `Plan` says how long and
-how fast, `fit` trains and leaves checkpoints, `restore` gives the averaged variables back.
+how fast, `fit` trains and leaves checkpoints, `restore` gives the averaged variables back. By
+`averaged` any loss is trained that draws its own events.
 
 >>> Plan(n_steps=100).n_events
 512
@@ -73,13 +74,29 @@ def fit(
 ) -> Any:
     """Train from nothing, or from the latest checkpoint; returns the averaged variables."""
     first, then, example = jax.random.split(key, 3)
-    variables = posterior.init(model, first, simulate(example, 2)[0])
-    goal, update = loss(model, simulate, plan.n_events), optimiser(plan)
-    settings = settings or train.Settings()
-    settings = settings._replace(n_steps=plan.n_steps)
-    average = {"average": variables["params"], "n": jnp.zeros(())}
+    params = posterior.init(model, first, simulate(example, 2)[0])["params"]
+    goal = loss(model, simulate, plan.n_events)
+    return averaged(run, goal, params, plan, key=then, settings=settings, resume=resume)
 
-    def averaged(extra: Any, params: Any, _: Any) -> Any:
+
+def averaged(
+    run: runs.Run,
+    goal: train.Loss,
+    params: Any,
+    plan: Plan,
+    *,
+    key: jax.Array,
+    settings: train.Settings | None = None,
+    resume: bool = False,
+) -> Any:
+    """Train any loss that draws its own events, from its first params or from the latest checkpoint
+    in the run's folder; returns variables averaged over the last steps.
+
+    settings: how often to look up, its end is the plan's.
+    """
+    update = optimiser(plan)
+
+    def average(extra: Any, params: Any, _: Any) -> Any:
         n = extra["n"]
         decay = jnp.minimum(plan.decay, (1 + n) / (10 + n))  # forget the first ones sooner
         mean = jax.tree.map(
@@ -87,12 +104,16 @@ def fit(
         )
         return {"average": mean, "n": n + 1}
 
-    step = train.gradient_step(goal, update, update=averaged)
-    state = train.init(variables["params"], update, then, average)
+    step = train.gradient_step(goal, update, update=average)
+    state = train.init(params, update, key, {"average": params, "n": jnp.zeros(())})
+    often = min(max(plan.n_steps // 2, 1), 500)
+    settings = settings or train.Settings(log_every=min(50, often), save_every=often)
+    settings = settings._replace(n_steps=plan.n_steps)
+    run.path.mkdir(parents=True, exist_ok=True)
     with checkpoint.open(run.path / "checkpoints") as kept:
         keep: dict[str, Any] = {"run": run, "checkpoints": kept, "resume": resume}
         state = train.fit(step, state, None, goal.finish, settings, **keep).state
-    return {"params": state.extra["average"]}
+    return {"params": jax.tree.map(jnp.asarray, state.extra["average"])}
 
 
 def restore(folder: str | Path, model: posterior.Posterior, pulses: data.Pulses) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import runs
-from hepjax.neutrino import data, detectors, directions, simulation, superresolution, training
+from hepjax.neutrino import data, detectors, simulation, superresolution, training
 from hepjax.nn import model
 
 
@@ -119,7 +119,7 @@ def test_a_training_predicts_light_and_its_time(resolver, cluster, tmp_path):
     plan = training.Plan(n_steps=50, n_events=48, learning_rate=1e-2, decay=0.8)
     goal = superresolution.loss(resolver, draw, plan.n_events)
     run = runs.Run(tmp_path / "light")
-    learned = directions.averaged(run, goal, params, plan, key=jax.random.key(2))
+    learned = training.averaged(run, goal, params, plan, key=jax.random.key(2))
     pulses, _ = draw(jax.random.key(3), 128)
     real, true = superresolution.sample(resolver, pulses)
     results = [
