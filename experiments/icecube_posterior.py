@@ -11,7 +11,7 @@ Tracks (or cascades, or starting tracks) are simulated as they are needed, in a 
 whose likelihood is known, scattering, absorption and efficiency varied with each event. A
 transformer looks at the pulses and gives the parameters of a flow of directions. It is tested on
 new events: does its region of 90 % hold the truth in 90 % of them, overall and in bins; how large
-is it, beside the posterior that Monte Carlo Markov chains draw from the likelihood itself; how far
+is it, beside the posterior that is drawn from the likelihood itself; how far
 is its mean direction from the truth, beside the likelihood's best fit, in ice as it is taken to be
 and in ice that scatters and absorbs 20 % more. One event is scanned over the sky, to sky.fits.
 """
@@ -54,9 +54,9 @@ class Config:
     pair_width: int = 0  # of the network that makes a bias of pairs of pulses; 0: none
     bfloat16: bool = False  # matrix products of the transformer
     n_flow_layers: int = 5
-    n_steps: int = 12_000  # of the training
+    n_steps: int = 9_000  # of the training
     n_events: int = 256  # a step
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     n_test: int = 100_000  # events that coverage is counted with
     n_samples: int = 200  # directions drawn of each posterior
     n_exact: int = 300  # events whose exact posterior is drawn, and which are fitted
@@ -93,7 +93,7 @@ def build(config: Config, setup: Any) -> posterior.Posterior:
         pair_width=config.pair_width,
         dtype=jax.numpy.bfloat16 if config.bfloat16 else None,
     )
-    return posterior.Posterior(model.from_linen(network), plan, setup.medium)
+    return posterior.Posterior(model.from_linen(network), plan, setup)
 
 
 def main(config: Config) -> dict[str, Any]:

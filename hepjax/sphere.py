@@ -175,6 +175,25 @@ def tangents(direction: jax.Array) -> tuple[jax.Array, jax.Array]:
     return first, jnp.stack([b, sign + y * y * a, -y], -1)
 
 
+def magnified(n: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Look at directions n [..., 3] through a lens along z, which makes a disc of radius `scale`
+    [...], rad, around it about 1 rad wide: tan(theta / 2) becomes tan(theta / 2) / scale.
+
+    The map is conformal, that of the aberration of light, and one over scale takes it back. Returns
+    directions and the logarithm of the ratio of areas [...], after to before.
+    """
+    x, y, z = n[..., 0], n[..., 1], n[..., 2]
+    up = z > 0
+    far = 1 + jnp.abs(z)
+    half = (x * x + y * y) / far**2  # tan^2(theta / 2), of the nearer pole
+    grown, rest = jnp.where(up, scale**2, 1.0), jnp.where(up, 1.0, scale**2)
+    total = grown + rest * half
+    across = 2 * scale / (far * total)
+    height = jnp.where(up, 1.0, -1.0) * (grown - rest * half) / total
+    log_ratio = 2 * jnp.log(scale * (1 + half) / total)
+    return unit(jnp.stack([across * x, across * y, height], -1)), log_ratio
+
+
 def _host(*arrays: Array) -> bool:
     return not any(isinstance(x, jax.Array) for x in arrays)
 

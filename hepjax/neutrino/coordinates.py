@@ -25,6 +25,7 @@ import numpy as np
 
 from hepjax.neutrino import likelihood, prior
 from hepjax.neutrino.data import Pulses, Truth
+from hepjax.neutrino.media import LIGHT
 from hepjax.neutrino.simulation import Setup
 
 ANGLE, LENGTH, TIME = 0.03, 10.0, 30.0
@@ -44,6 +45,15 @@ class Chart(NamedTuple):
 def chart(anchor: jax.Array, time: jax.Array | float, direction: jax.Array) -> Chart:
     """Make a chart; batch with vmap."""
     return Chart(anchor, jnp.asarray(time), direction, *prior.frame(direction))
+
+
+def around(kind: str, event: Truth, near: jax.Array) -> Chart:
+    """Put a chart on one event: at a vertex, or where its track is closest to a point [3] near."""
+    if kind != "track":
+        return chart(event.position, event.time, event.direction)
+    along = (near - event.position) @ event.direction
+    anchor = event.position + along * event.direction
+    return chart(anchor, event.time + along / LIGHT, event.direction)
 
 
 def dim(kind: str) -> int:
@@ -87,7 +97,7 @@ def truth(kind: str, before: prior.Prior, one: Chart, x: jax.Array) -> Truth:
     passing = one.anchor + place[0] * first + place[1] * second - jnp.asarray(before.centre)
     along = passing @ n
     position = passing - along * n + jnp.asarray(before.centre)
-    return Truth(position, n, time - along / 0.299792458, log_energy, *nuisances)
+    return Truth(position, n, time - along / LIGHT, log_energy, *nuisances)
 
 
 def from_truth(kind: str, before: prior.Prior, one: Chart, event: Truth) -> jax.Array:
@@ -98,7 +108,7 @@ def from_truth(kind: str, before: prior.Prior, one: Chart, event: Truth) -> jax.
     if kind == "track":
         turn = (one.direction + n) / (1 + one.direction @ n)
         axes = jnp.stack([e - (e @ n) * turn for e in (one.first, one.second)])
-        time = time - relative @ n / 0.299792458
+        time = time - relative @ n / LIGHT
     else:
         axes = jnp.stack([one.first, one.second, one.direction])
     share = jnp.clip(prior.energy_share(before, event.log_energy), 1e-5, 1 - 1e-5)

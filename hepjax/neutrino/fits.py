@@ -110,7 +110,7 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
     kept = jnp.argsort(-value.max(1))[: settings.n_kept]
     charts, events, at = jax.tree.map(lambda a: a[kept], (charts, events, value.argmax(1)))
     events = events._replace(log_energy=energies[at])
-    charts = jax.vmap(lambda t, c: _recentred(setup, t, c))(events, charts)
+    charts = jax.vmap(lambda t, c: coordinates.around(setup.kind, t, c.anchor))(events, charts)
     x = jax.vmap(lambda c, t: coordinates.from_truth(setup.kind, setup.prior, c, t))(charts, events)
     modules = jax.vmap(lambda t: coordinates.nearest(setup, t, n_modules))(events)
     newton = jax.vmap(lambda c, x, m: _newton(setup, pulses, c, x, m, settings))
@@ -161,15 +161,6 @@ def _seed(setup: Setup, pulses: Pulses, n: jax.Array) -> Chart:
     late = pulses.time - (along / 0.299792458 if setup.kind == "track" else 0)
     middle = jnp.nanmedian(jnp.where(pulses.mask, late, jnp.nan))
     return coordinates.chart(anchor, middle - 100, n)
-
-
-def _recentred(setup: Setup, event: Truth, old: Chart) -> Chart:
-    """Put the chart on the event, near the old anchor."""
-    if setup.kind != "track":
-        return coordinates.chart(event.position, event.time, event.direction)
-    along = (old.anchor - event.position) @ event.direction
-    anchor = event.position + along * event.direction
-    return coordinates.chart(anchor, event.time + along / 0.299792458, event.direction)
 
 
 def _quick(

@@ -40,9 +40,8 @@ def all_photons(
     modules: those whose expectation is added up, where others can be left out (see `total`).
     Charges are not looked at: those of single photons tell nothing. Padding counts for nothing.
     """
-    seen, mean = _at_pulses(setup, pulses, truth)
-    log_rate = jnp.where(pulses.mask, _log_rate(setup, pulses.time, seen, mean), 0)
-    return log_rate.sum() - total(setup, truth, modules)
+    seen = at_pulses(setup, pulses, truth)
+    return log_rate(setup, pulses, seen).sum() - total(setup, truth, modules)
 
 
 def first_photon(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:
@@ -50,15 +49,15 @@ def first_photon(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:
 
     pulses: of `data.first_of_module`, charge = number of pulses of that module.
     """
-    seen, mean = _at_pulses(setup, pulses, truth)
+    seen = at_pulses(setup, pulses, truth)
     time, number = pulses.time, jnp.where(pulses.mask, pulses.charge, 1.0)
-    log_rate = _log_rate(setup, time, seen, mean)
+    value = log_rate(setup, pulses, seen)
     jitter = jnp.full_like(seen.time, setup.jitter)
     after = arrival.survival(time - seen.time, seen.shape, seen.rate, jitter)
     low, high = setup.window
-    left = (mean * after).sum(0) + setup.noise * (high - jnp.clip(time, low, high))
+    left = (seen.mean * after).sum(0) + setup.noise * (high - jnp.clip(time, low, high))
     more = jnp.where(number > 1, (number - 1) * jnp.log(jnp.maximum(left, 1e-30)), 0)
-    value = log_rate + more - jax.scipy.special.gammaln(number)
+    value += more - jax.scipy.special.gammaln(number)
     return jnp.where(pulses.mask, value, 0).sum() - total(setup, truth)
 
 
@@ -77,18 +76,23 @@ def total(setup: Setup, truth: Truth, modules: jax.Array | None = None) -> jax.A
     return signal + setup.noise * len(setup.detector.efficiency) * (high - low)
 
 
-def _at_pulses(setup: Setup, pulses: Pulses, truth: Truth) -> tuple[light.Light, jax.Array]:
-    """Give what modules of pulses expect, and the mean number of photons [source, pulse]."""
+def at_pulses(setup: Setup, pulses: Pulses, truth: Truth) -> light.Light:
+    """Give what modules of pulses expect of one event, fields [source, pulse], with their means for
+    their own efficiency.
+    """
     seen = light.expected(setup.kind, setup.medium, truth, pulses.position, area=setup.area)
     efficiency = jnp.asarray(setup.detector.efficiency)[pulses.module]
-    return seen, seen.mean * efficiency * truth.efficiency
+    return seen._replace(mean=seen.mean * efficiency * truth.efficiency)
 
 
-def _log_rate(setup: Setup, time: jax.Array, seen: light.Light, mean: jax.Array) -> jax.Array:
-    """Give the logarithm of mu(t), 1/ns, [pulse]."""
-    density = arrival.log_density(time - seen.time, seen.shape, seen.rate, setup.jitter)
-    signal = jax.nn.logsumexp(jnp.log(mean + 1e-30) + density, axis=0)
+def log_rate(setup: Setup, pulses: Pulses, seen: light.Light) -> jax.Array:
+    """Give the logarithm of mu(t) [pulse], 1 / ns, at each pulse of one event, 0 of padding; seen:
+    of `at_pulses`.
+    """
+    density = arrival.log_density(pulses.time - seen.time, seen.shape, seen.rate, setup.jitter)
+    signal = jax.nn.logsumexp(jnp.log(seen.mean + 1e-30) + density, axis=0)
     low, high = setup.window
     floor = math.log(setup.noise) if setup.noise > 0 else -math.inf
-    noise = jnp.where((time >= low) & (time <= high), floor, -1e4)
-    return jnp.logaddexp(signal, jnp.maximum(noise, -1e4))
+    noise = jnp.where((pulses.time >= low) & (pulses.time <= high), floor, -1e4)
+    value = jnp.logaddexp(signal, jnp.maximum(noise, -1e4))
+    return jnp.where(pulses.mask, value, 0)

@@ -165,7 +165,9 @@ def coefficients(medium: Medium, start: jax.Array, end: jax.Array) -> tuple[jax.
         return one + slope[0], one + slope[1]
     middle = (start + end) / 2
     half = jnp.maximum(jnp.abs(end - start), THINNEST) / 2
-    both = [_cumulated(medium, total, middle + sign * half) for sign in (1, -1)]
+    node = jnp.arange(len(total) - 1, dtype=total.dtype)[:, None]
+    rows = jnp.concatenate([total[:-1], jnp.diff(total, axis=0), node], -1)
+    both = [_cumulated(medium, rows, middle + sign * half) for sign in (1, -1)]
     # a product, since XLA would look all up again for each use of a difference: three times faster
     minus = jnp.concatenate([jnp.eye(2), -jnp.eye(2)]).astype(total.dtype)
     ends = jnp.concatenate(both, -1)
@@ -173,8 +175,14 @@ def coefficients(medium: Medium, start: jax.Array, end: jax.Array) -> tuple[jax.
     return difference[..., 0] / (2 * half), difference[..., 1] / (2 * half)
 
 
-def _cumulated(medium: Medium, total: jax.Array, z: jax.Array) -> jax.Array:
+def _cumulated(medium: Medium, rows: jax.Array, z: jax.Array) -> jax.Array:
+    """Read cumulated coefficients at heights z; rows: [layer, 5] both at its lower end, both of the
+    layer, and its number.
+
+    The number is read, too: XLA may compute an index twice, rounded in two ways at the edge of two
+    layers, and one of them with the number of the other would be off by a layer.
+    """
     at = (z - medium.low) / medium.step
-    index = jnp.clip(jnp.floor(jax.lax.stop_gradient(at)).astype(jnp.int32), 0, len(total) - 2)
-    low, high = total[index], total[index + 1]
-    return low + (high - low) * (at - index)[..., None]
+    index = jnp.floor(jax.lax.stop_gradient(at)).astype(jnp.int32)
+    row = rows[jnp.clip(index, 0, len(rows) - 1)]
+    return row[..., :2] + row[..., 2:4] * (at[..., None] - row[..., 4:])

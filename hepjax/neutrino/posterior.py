@@ -1,14 +1,17 @@
 """The posterior of an event's direction: an encoder of its pulses and a flow of the sphere.
 
 A network that is trained to give true directions, of events drawn from a prior, a high density
-gives the posterior (arXiv:1605.06376). Here it looks at an event in the frame of its own light
-(`frames`), gives all parameters of the flow (`flows.sphere`) at once, and the flow's densities and
-samples are turned back to the detector. All of it is pure: `Posterior` says what it is made of,
-variables come and go. `encode` is done once for an event; `log_prob`, `sample` and a scan of the
-whole sky go on from what it gives.
+gives the posterior (arXiv:1605.06376). Here it looks at an event from a first guess of it
+(`first_guess`), in the frame of its own light, and gives all parameters of the flow
+(`flows.sphere`) at once. The flow sees the sky through a lens (`sphere.magnified`) at the guess,
+which makes the errors that the likelihood's slopes promise about 1 rad wide: what there is to learn
+is of order one, for events of a degree and of a minute of arc. Whatever the guess, the posterior is
+one of the pulses: a bad guess makes it wider and no worse calibrated. All of it is pure:
+`Posterior` says what it is made of, variables come and go. `encode` is done once for an event;
+`log_prob`, `sample` and a scan of the whole sky go on from what it gives.
 
 >>> Encoded._fields
-('params', 'frame')
+('params', 'axes', 'scale')
 """
 
 from typing import Any, NamedTuple
@@ -16,58 +19,72 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hepjax.flows import sphere
-from hepjax.neutrino import data, frames, media
+from hepjax import sphere
+from hepjax.flows import sphere as flow
+from hepjax.neutrino import data, first_guess, frames, simulation
 from hepjax.nn import model
 
 
 class Posterior(NamedTuple):
-    """encoder: gives sphere.size(plan) numbers of frames.Features; plan: of the flow; medium: whose
-    lengths are among the features.
+    """encoder: gives flow.size(plan) numbers of frames.Features; plan: of the flow; setup: detector
+    and medium that the guess takes to be there; guess: how it is made.
     """
 
     encoder: model.Model
-    plan: sphere.Plan
-    medium: media.Medium
+    plan: flow.Plan
+    setup: simulation.Setup
+    guess: first_guess.Settings = first_guess.DEFAULT
 
 
 class Encoded(NamedTuple):
-    """params: [event, number] of the flow, float32; frame: in which it stands."""
+    """params: [event, number] of the flow, float32; axes: [event, axis, 3] in which it stands, the
+    third one towards the guess; scale: [event] rad, of the lens.
+    """
 
     params: Any
-    frame: frames.Frame
+    axes: Any
+    scale: Any
+
+
+def look(posterior: Posterior, pulses: data.Pulses) -> tuple[frames.Features, jax.Array, jax.Array]:
+    """Make the first guess of each event; gives the features that the encoder is to see, axes
+    [event, axis, 3] and scale [event].
+    """
+    found = first_guess.guess(posterior.setup, pulses, posterior.guess)
+    scored = first_guess.scores(posterior.setup, pulses, found)
+    features = first_guess.features(posterior.setup, pulses, found, scored)
+    return features, first_guess.frame(found).axes, first_guess.scale(scored)
 
 
 def init(posterior: Posterior, key: jax.Array, pulses: data.Pulses) -> model.Variables:
     """Set up variables; pulses: an example."""
-    found = frames.frame(pulses)
-    return posterior.encoder.init(key, frames.features(pulses, found, posterior.medium))
+    return posterior.encoder.init(key, look(posterior, pulses)[0])
 
 
 def encode(posterior: Posterior, variables: Any, pulses: data.Pulses) -> Encoded:
     """Find the flow of each event."""
-    found = frames.frame(pulses)
-    inputs = frames.features(pulses, found, posterior.medium)
-    params = posterior.encoder.apply(variables, inputs)
-    return Encoded(params.astype(jnp.float32), found)
+    features, axes, scale = jax.lax.stop_gradient(look(posterior, pulses))
+    params = posterior.encoder.apply(variables, features)
+    return Encoded(params.astype(jnp.float32), axes, scale)
 
 
 def log_prob(posterior: Posterior, encoded: Encoded, direction: Any) -> jax.Array:
     """Give the logarithm of the density, 1 / sr, [..., event] at directions [..., event, 3]."""
-    local = _turned(encoded.frame.axes, direction)
-    return sphere.log_prob(posterior.plan, encoded.params, local)
+    local, log_ratio = sphere.magnified(_turned(encoded.axes, direction), encoded.scale)
+    return flow.log_prob(posterior.plan, encoded.params, local) + log_ratio
 
 
 def sample(
     posterior: Posterior, encoded: Encoded, key: jax.Array, n_samples: int
 ) -> tuple[jax.Array, jax.Array]:
     """Draw directions [sample, event, 3] and their log_prob [sample, event]."""
-    local, log_p = sphere.sample(key, posterior.plan, encoded.params, n_samples)
-    axes = jnp.swapaxes(encoded.frame.axes, -1, -2)
-    return _turned(axes, local), log_p
+    seen, log_p = flow.sample(key, posterior.plan, encoded.params, n_samples)
+    local, log_ratio = sphere.magnified(seen, 1 / encoded.scale)
+    return _turned(jnp.swapaxes(encoded.axes, -1, -2), local), log_p - log_ratio
 
 
 def _turned(axes: Any, vector: Any) -> jax.Array:
     """Multiply [event, 3, 3] by [..., event, 3], and make it a unit vector again."""
-    out = jnp.einsum("eij,...ej->...ei", axes, jnp.asarray(vector), precision="highest")
-    return out / jnp.sqrt((out**2).sum(-1, keepdims=True))
+    return sphere.unit(
+        jnp.einsum("eij,...ej->...ei", axes, jnp.asarray(vector), precision="highest")
+    )

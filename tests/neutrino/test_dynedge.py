@@ -80,7 +80,7 @@ def test_it_stands_where_the_transformer_does(tracks, cluster):
     pulses, truth = tracks
     plan = flow.Plan(n_layers=2)
     network = model.from_linen(dynedge.small(flow.size(plan), **SIZES))
-    whole = posterior.Posterior(network, plan, cluster.medium)
+    whole = posterior.Posterior(network, plan, cluster)
     variables = jax.jit(lambda k: posterior.init(whole, k, pulses))(jax.random.key(0))
 
     @jax.jit

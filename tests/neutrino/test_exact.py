@@ -1,7 +1,6 @@
-"""The exact posterior: known densities are sampled, areas and diagnostics are right, ranks even."""
+"""The exact posterior: areas are right, and ranks of the truth even."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -45,54 +44,13 @@ def test_areas_do_not_turn():
     assert a == pytest.approx(b, rel=0.01)
 
 
-def test_diagnostics_know_chains_that_differ_and_that_are_slow():
-    rng = np.random.default_rng(3)
-    good = jnp.asarray(rng.normal(size=(16, 100, 2)))
-    r_hat, effective = jax.jit(exact.diagnose)(good)
-    assert (np.abs(r_hat - 1) < 0.02).all()
-    assert (effective > 1000).all()
-    assert (effective < 3000).all()
-    apart = good + jnp.asarray(rng.normal(size=(16, 1, 2)))
-    assert (exact.diagnose(apart)[0] > 1.2).all()
-    slow = np.zeros((16, 400))
-    for k in range(1, 400):
-        slow[:, k] = 0.9 * slow[:, k - 1] + rng.normal(size=16)
-    effective = float(exact.diagnose(jnp.asarray(slow[:, 50:, None]))[1][0])
-    assert effective == pytest.approx(16 * 350 * 0.1 / 1.9, rel=0.35)
-
-
 def test_ranks_are_shares():
     assert exact.rank(np.arange(10.0)[:, None], np.array([3.5])).tolist() == [0.4]
 
 
-def test_chains_sample_a_density_that_is_known():
-    """A Gaussian with a strong correlation, by its mean, covariance and acceptance."""
-    covariance = np.array([[1.0, 1.8], [1.8, 4.0]])
-    inverse = jnp.asarray(np.linalg.inv(covariance), jnp.float32)
-    shift = jnp.array([0.5, -1.0])
-
-    def log_p(x):
-        return -(x - shift) @ inverse @ (x - shift) / 2
-
-    settings = exact.Settings(n_chains=32, n_burn=40, n_draws=150)
-    start = jax.random.normal(jax.random.key(1), (32, 2))
-    start = start, *jax.vmap(jax.value_and_grad(log_p))(start)
-    run = jax.jit(lambda key, start: exact._chains(key, log_p, start, jnp.eye(2), settings))
-    x, value, accepted = run(jax.random.key(0), start)
-    assert x.shape == (32, 150, 2)
-    assert 0.5 < accepted < 0.98
-    flat = np.asarray(x.reshape(-1, 2))
-    r_hat, effective = exact.diagnose(x)
-    assert (r_hat < 1.05).all()
-    error = np.sqrt(np.diag(covariance) / np.asarray(effective))
-    assert (np.abs(flat.mean(0) - shift) < 4 * error).all()
-    np.testing.assert_allclose(np.cov(flat.T), covariance, rtol=0.15)
-    np.testing.assert_allclose(value, jax.vmap(jax.vmap(log_p))(x), atol=1e-3)
-
-
 def test_wrong_settings_are_named(small, small_events):
-    with pytest.raises(ValueError, match="2 chains of 60, expected 4 or more"):
-        exact.posterior(None, small, None, None, exact.Settings(n_chains=2))
+    with pytest.raises(ValueError, match="0 components, 1000 draws, expected 1"):
+        exact.posterior(None, small, None, None, exact.Settings(n_components=0))
     with pytest.raises(ValueError, match=r"direction: \(5, 2\), content: 0.9"):
         exact.area(np.zeros((5, 2)), 0.9)
 
@@ -107,8 +65,7 @@ def test_ranks_of_the_truth_are_even(small):
     at = jax.vmap(lambda c, t: coordinates.from_truth("track", small.prior, c, t))(
         drawn.chart, truth
     )
-    ranks = np.array([exact.rank(x.reshape(-1, 9), y) for x, y in zip(drawn.x, at)])
+    ranks = np.array([exact.rank(x, y) for x, y in zip(drawn.x, at)])
     for k in range(9):
         assert stats.kstest(ranks[:, k], "uniform").pvalue > 1e-3, k
-    assert np.median(drawn.effective) > 500
-    assert np.mean(drawn.r_hat < 1.1) > 0.9
+    assert np.median(drawn.effective) > 1000

@@ -53,6 +53,29 @@ def test_gradients_are_finite_and_those_of_the_mean(layers):
     np.testing.assert_allclose(slope[2], numeric, rtol=0.02)
 
 
+def test_edges_of_layers_are_no_edges(layers):
+    """At heights that are nodes up to rounding, compiled with derivatives and without."""
+    node = np.float32(layers.low + layers.step * np.arange(1, 20))
+    start = jnp.asarray(np.concatenate([np.nextafter(node, sign * 9e9) for sign in (-1, 1)]))
+    for down in (0.3, 18.8):
+        both = [coefficients_and_slopes(layers, start, start - down * s) for s in (1, -1)]
+        for plain, within, slope in both:
+            np.testing.assert_allclose(within, plain, rtol=1e-3)
+            assert (np.asarray(plain) > 0).all()
+            assert np.isfinite(slope).all()
+
+
+def coefficients_and_slopes(medium, start, end):
+    plain = jax.jit(lambda a, b: jnp.stack(media.coefficients(medium, a, b)))(start, end)
+
+    def one(a, b):
+        found = jnp.stack(media.coefficients(medium, a, b))
+        return found, found
+
+    slope, within = jax.jit(jax.vmap(jax.jacfwd(one, has_aux=True)))(start, end)
+    return plain, within.T, slope
+
+
 @pytest.mark.parametrize("make", [media.mediterranean, media.pacific, media.south_china_sea])
 def test_water_is_the_same_everywhere(make):
     water = make()

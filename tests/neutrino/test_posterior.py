@@ -53,17 +53,17 @@ def test_padding_does_not_change_a_posterior(tiny, encoded):
         mask=jnp.concatenate([pulses.mask, jnp.zeros_like(pulses.mask)], 1)
     )
     other = posterior.encode(tiny, variables, longer)
-    np.testing.assert_allclose(other.params, found.params, atol=1e-4)
+    np.testing.assert_allclose(other.params, found.params, atol=1e-2)  # a climb adds rounding up
 
 
 def test_the_frame_turns_back(tiny, encoded):
-    """Of a narrow flow along the third axis, samples lie along the line of each event."""
+    """Of a narrow flow along the third axis, samples lie along the guess of each event."""
     _, _, _, found = encoded
     params = jnp.zeros_like(found.params).at[:, 4].set(12.0)  # the first zoom
     n, _ = posterior.sample(tiny, found._replace(params=params), jax.random.key(5), 200)
     middle = np.asarray(n).mean(0)
     middle = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
-    line = np.asarray(found.frame.line.direction)
+    line = np.asarray(found.axes[:, 2])
     away = np.degrees(sphere.angle(middle, line))
     assert (np.minimum(away, 180 - away) < 2).all()
 
@@ -73,3 +73,12 @@ def test_an_event_without_pulses_has_a_posterior(tiny, encoded):
     empty = pulses._replace(mask=jnp.zeros_like(pulses.mask))
     found = posterior.encode(tiny, variables, empty)
     assert np.isfinite(posterior.log_prob(tiny, found, truth.direction)).all()
+
+
+def test_a_lens_is_part_of_the_density(tiny, encoded):
+    """The same flow through a lens of a tenth is a density of a tenth of the width."""
+    found = encoded[-1]
+    sharp = found._replace(scale=found.scale / 10)
+    axis = found.axes[:, 2]
+    gain = posterior.log_prob(tiny, sharp, axis) - posterior.log_prob(tiny, found, axis)
+    np.testing.assert_allclose(gain, 2 * np.log(10), atol=1e-3)

@@ -1,0 +1,78 @@
+"""Population Monte Carlo: densities that are known, by their moments, modes and weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.neutrino import population
+
+COVARIANCE = np.array([[1.0, 1.8], [1.8, 4.0]])
+SHIFT = jnp.array([0.5, -1.0])
+
+
+def gaussian(x):
+    return -(x - SHIFT) @ jnp.asarray(np.linalg.inv(COVARIANCE), jnp.float32) @ (x - SHIFT) / 2
+
+
+def two(x):
+    """Two modes, 12 standard deviations apart, of weights 3 to 1; nothing below x = -6.2."""
+    both = jnp.array([(x[0] - 6) ** 2, (x[0] + 6) ** 2 + 2 * jnp.log(3.0)]) / 2
+    return jnp.where(x[0] < -6.2, -jnp.inf, jax.nn.logsumexp(-both)) - x[1] ** 2 / 2
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    start = population.around(jnp.zeros((1, 2)), 9 * jnp.eye(2)[None], 3)
+    return jax.jit(lambda key: population.sample(key, gaussian, start))(jax.random.key(0))
+
+
+@pytest.mark.smoke
+def test_a_gaussian_by_its_moments(sampled):
+    assert sampled.effective > 5000
+    assert float(sampled.weight.sum()) == pytest.approx(1, abs=1e-4)
+    error = np.sqrt(np.diag(COVARIANCE) / float(sampled.effective))
+    assert (np.abs(np.asarray(sampled.mean() - SHIFT)) < 4 * error).all()
+    covariance = np.cov(np.asarray(sampled.x).T, aweights=np.asarray(sampled.weight))
+    np.testing.assert_allclose(covariance, COVARIANCE, rtol=0.1)
+    value = jax.vmap(gaussian)(sampled.x)
+    np.testing.assert_allclose(sampled.log_density, value, atol=1e-3)
+
+
+def test_draws_are_chosen_by_their_weights(sampled):
+    at = population.chosen(jax.random.key(1), sampled, 2000)
+    x = np.asarray(sampled.x[at])
+    error = np.sqrt(np.diag(COVARIANCE) / 1000)
+    assert (np.abs(x.mean(0) - np.asarray(SHIFT)) < 4 * error).all()
+    np.testing.assert_allclose(np.cov(x.T), COVARIANCE, rtol=0.15)
+    heavy = sampled._replace(weight=jnp.zeros(8192).at[7].set(1.0))
+    assert set(np.asarray(population.chosen(jax.random.key(1), heavy, 50))) == {7}
+
+
+def test_modes_have_their_weight_and_walls_hold():
+    centres = jnp.array([[6.0, 0.0], [-6.0, 0.0]])
+    start = population.around(centres, jnp.tile(jnp.eye(2), (2, 1, 1)), 4)
+    found = jax.jit(lambda key: population.sample(key, two, start))(jax.random.key(2))
+    assert found.effective > 2000
+    left = float(found.weight[found.x[:, 0] < 0].sum())
+    inside = 1 / 3 * 0.57926  # of the second mode, above its mean less 0.2
+    assert left == pytest.approx(inside / (1 + inside), abs=0.02)
+    assert float(found.weight[found.x[:, 0] < -6.2].sum()) == 0
+
+
+def test_equal_weights_are_worth_their_number():
+    assert float(population.effective(jnp.full(50, 0.02))) == pytest.approx(50)
+    assert float(population.effective(jnp.array([1.0, 0.0]))) == 1
+
+
+def test_components_start_at_modes_wider_and_wider():
+    start = population.around(jnp.array([[0.0], [5.0]]), jnp.ones((2, 1, 1)), 5)
+    assert start.centre[:, 0].tolist() == [0, 5, 0, 5, 0]
+    assert start.covariance[:, 0, 0].tolist() == [1, 1, 4, 4, 16]
+    assert float(jnp.exp(start.log_share).sum()) == pytest.approx(1)
+
+
+def test_too_few_draws_are_named(sampled):
+    few = population.Settings(n_draws=2)
+    with pytest.raises(ValueError, match="n_draws: 2, expected more than 2 dimensions"):
+        population.sample(jax.random.key(0), gaussian, sampled.mixture, few)
