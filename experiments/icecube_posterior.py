@@ -19,6 +19,7 @@ and in ice that scatters and absorbs 20 % more. One event is scanned over the sk
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +50,7 @@ class Config:
     out: Path = Path("runs/icecube_posterior")  # run folder
     detector: _telescopes.Name = "icecube86"
     kind: Literal["track", "cascade", "starting"] = "track"  # of events
+    log_energy: tuple[float, float] | None = None  # log10 of GeV; by default as the kind has it
     width: int = 64  # of the transformer
     n_layers: int = 3  # of it
     pair_width: int = 0  # of the network that makes a bias of pairs of pulses; 0: none
@@ -61,11 +63,14 @@ class Config:
     n_samples: int = 200  # directions drawn of each posterior
     n_exact: int = 300  # events whose exact posterior is drawn, and which are fitted
     seed: int = 0
-    resume: bool = False  # go on from the latest checkpoint
+    resume: bool = False  # go on from the latest checkpoint, or test a finished run again
 
 
 MISTAKEN = 0.8
 """Lengths of scattering and absorption over nominal where ice is not as the fit takes it to be."""
+
+OF_TESTS = ("n_test", "n_samples", "n_exact")
+"""Options that may be others when a run is resumed."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"n_steps": 300, "n_test": 5000, "n_exact": 16},
@@ -96,11 +101,21 @@ def build(config: Config, setup: Any) -> posterior.Posterior:
     return posterior.Posterior(model.from_linen(network), plan, setup)
 
 
+def load(folder: Path | str) -> tuple[posterior.Posterior, Any]:
+    """Give the posterior of a run folder, whose setup goes with it, and its variables."""
+    stored = json.loads((Path(folder) / "config.json").read_text())
+    config = Config(**{**stored, "out": Path(folder)})
+    setup = _telescopes.build(config.detector, config.kind, log_energy=config.log_energy)
+    chosen = build(config, setup)
+    example, _ = _telescopes.simulate(setup)(jax.random.key(0), 1)
+    return chosen, training.restore(folder, chosen, example)
+
+
 def main(config: Config) -> dict[str, Any]:
     """Train, test and compare; returns what metrics.json holds."""
     jax.config.update("jax_default_matmul_precision", "highest")  # of float32: places and times
-    run = runs.create(config.out, config, resume=config.resume)
-    setup = _telescopes.build(config.detector, config.kind)
+    run = runs.create(config.out, config, resume=config.resume, ignore=("resume", *OF_TESTS))
+    setup = _telescopes.build(config.detector, config.kind, log_energy=config.log_energy)
     chosen, simulate = build(config, setup), _telescopes.simulate(setup)
     keys = jax.random.split(jax.random.key(config.seed), 4)
     plan = training.Plan(config.n_steps, config.n_events, config.learning_rate)

@@ -57,8 +57,10 @@ def look(posterior: Posterior, pulses: data.Pulses) -> tuple[frames.Features, ja
 
 
 def init(posterior: Posterior, key: jax.Array, pulses: data.Pulses) -> model.Variables:
-    """Set up variables; pulses: an example."""
-    return posterior.encoder.init(key, look(posterior, pulses)[0])
+    """Set up variables; pulses: an example, of which shapes matter."""
+    shapes, _, _ = jax.eval_shape(lambda p: look(posterior, p), pulses)
+    features = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), shapes)
+    return posterior.encoder.init(key, features)
 
 
 def encode(posterior: Posterior, variables: Any, pulses: data.Pulses) -> Encoded:

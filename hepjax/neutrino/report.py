@@ -70,7 +70,7 @@ def event(
     write sky.fits beside the plots, in zenith and azimuth of the detector; direction: [3], the true
     one. Returns areas, deg^2, and what the scan took. Needs the extra `sky` for the file.
     """
-    encoded = posterior.encode(model, variables, pulses)
+    encoded = jax.jit(lambda v, p: posterior.encode(model, v, p))(variables, pulses)
 
     @jax.jit
     def log_density(encoded: posterior.Encoded, n: Any) -> jax.Array:
