@@ -31,6 +31,7 @@ from hepjax.flows import sphere as flow
 from hepjax.neutrino import (
     comparison,
     evaluation,
+    first_guess,
     posterior,
     pulse_transformer,
     report,
@@ -56,6 +57,7 @@ class Config:
     pair_width: int = 0  # of the network that makes a bias of pairs of pulses; 0: none
     bfloat16: bool = False  # matrix products of the transformer
     n_flow_layers: int = 5
+    n_climb: int | None = 12  # steps up the likelihood before the network looks; None: a line fit
     n_steps: int = 9_000  # of the training
     n_events: int = 256  # a step
     learning_rate: float = 2e-3
@@ -98,7 +100,8 @@ def build(config: Config, setup: Any) -> posterior.Posterior:
         pair_width=config.pair_width,
         dtype=jax.numpy.bfloat16 if config.bfloat16 else None,
     )
-    return posterior.Posterior(model.from_linen(network), plan, setup)
+    guess = None if config.n_climb is None else first_guess.Settings(n_steps=config.n_climb)
+    return posterior.Posterior(model.from_linen(network), plan, setup, guess)
 
 
 def load(folder: Path | str) -> tuple[posterior.Posterior, Any]:

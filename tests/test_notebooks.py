@@ -89,3 +89,25 @@ def test_madnis_zprime(monkeypatch):
     assert rsd["flows, learned weights"] < rsd["VEGAS, one channel"] / 2
     assert rsd["flows, learned from that"] < rsd["flows, a third each"]
     assert "500 events" in text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_icecube_event(load_experiment, tmp_path, monkeypatch):
+    experiment = load_experiment("icecube_posterior")
+    small = {"detector": "pone", "log_energy": (3.0, 4.0), "width": 16, "n_layers": 1}
+    few = {"n_steps": 20, "n_events": 32, "n_test": 200, "n_samples": 50, "n_exact": 0}
+    config = experiment.Config(out=tmp_path / "run", **small, **few)
+    experiment.main(config)
+    found = executed(FOLDER / "icecube_event.ipynb", {"HEPJAX_RUN": config.out}, monkeypatch)
+    outputs = [out for cell in found.cells for out in cell.get("outputs", [])]
+    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    text = "".join(out.get("text", "") for out in outputs)
+    assert len(pictures) == 4
+    total = float(re.search(r"integral ([\d.]+)", text).group(1))
+    assert total == pytest.approx(1, abs=0.02)
+    areas = {
+        name: float(area)
+        for name, area in re.findall(r"^(flow|exact) .*90 %: +([\d.e+]+) deg", text, re.M)
+    }
+    assert areas["flow"] > 0.5 * areas["exact"]  # hardly trained, it cannot be narrower and right

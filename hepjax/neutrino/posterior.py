@@ -27,13 +27,14 @@ from hepjax.nn import model
 
 class Posterior(NamedTuple):
     """encoder: gives flow.size(plan) numbers of frames.Features; plan: of the flow; setup: detector
-    and medium that the guess takes to be there; guess: how it is made.
+    and medium that the guess takes to be there; guess: how it is made, or None for the line fit of
+    `frames`, which asks no likelihood, and no lens.
     """
 
     encoder: model.Model
     plan: flow.Plan
     setup: simulation.Setup
-    guess: first_guess.Settings = first_guess.DEFAULT
+    guess: first_guess.Settings | None = first_guess.DEFAULT
 
 
 class Encoded(NamedTuple):
@@ -50,6 +51,10 @@ def look(posterior: Posterior, pulses: data.Pulses) -> tuple[frames.Features, ja
     """Make the first guess of each event; gives the features that the encoder is to see, axes
     [event, axis, 3] and scale [event].
     """
+    if posterior.guess is None:
+        frame = frames.frame(pulses)
+        features = frames.features(pulses, frame, posterior.setup.medium)
+        return features, frame.axes, jnp.ones(len(pulses.mask), jnp.float32)
     found = first_guess.guess(posterior.setup, pulses, posterior.guess)
     scored = first_guess.scores(posterior.setup, pulses, found)
     features = first_guess.features(posterior.setup, pulses, found, scored)

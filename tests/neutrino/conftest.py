@@ -7,15 +7,7 @@ import pytest
 
 from hepjax import sphere
 from hepjax.flows import sphere as flow
-from hepjax.neutrino import (
-    data,
-    detectors,
-    first_guess,
-    media,
-    posterior,
-    pulse_transformer,
-    simulation,
-)
+from hepjax.neutrino import data, detectors, media, posterior, pulse_transformer, simulation
 from hepjax.nn import model
 
 WATER = media.uniform(200.0, 60.0, delay=600.0)
@@ -51,13 +43,12 @@ def simulate():
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A posterior whose network is as small as can be, and whose guess is a quick one."""
+    """A posterior whose network is as small as can be, and which makes no guess."""
     plan = flow.Plan(n_layers=2)
     network = pulse_transformer.small(flow.size(plan), width=16, n_layers=1, n_heads=2)
     detector = detectors.hang(detectors.hexagonal((2, 3, 2), 100.0), np.linspace(-200.0, 200.0, 3))
     setup = simulation.setup(detector, WATER)
-    quick = first_guess.Settings(n_turns=4, n_steps=1, n_modules=21)
-    return posterior.Posterior(model.from_linen(network), plan, setup, quick)
+    return posterior.Posterior(model.from_linen(network), plan, setup, None)
 
 
 @pytest.fixture(scope="session")
