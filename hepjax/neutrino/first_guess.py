@@ -106,21 +106,30 @@ def guess(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Guess:
 
     def one(given: tuple) -> tuple:
         pulses, direction = given
-        chart = _by_times(setup, pulses, _start(setup, pulses, direction), settings.n_turns)
-        if setup.kind == "starting":
-            chart = _beginning(setup, pulses, chart)
-        event = coordinates.truth(setup.kind, setup.prior, chart, _zeros(setup))
-        n = min(settings.n_modules, len(setup.detector.efficiency))
-        modules = coordinates.nearest(setup, event, n)
-        x = _zeros(setup).at[-4].set(_energy(setup, pulses, event, modules))
-        x = _climb(setup, pulses, chart, x, modules, settings.n_steps)
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        around = _aligned(coordinates.around(setup.kind, event, chart.anchor))
-        rest = jnp.arange(len(x)) >= len(x) - 4
-        return around, jnp.where(rest, x, 0), modules
+        return toward(setup, pulses, direction, settings)
 
     chart, x, modules = _mapped(one, (pulses, found.direction))
     return Guess(chart, x, modules, found)
+
+
+def toward(
+    setup: Setup, pulses: Pulses, direction: jax.Array, settings: Settings = DEFAULT
+) -> tuple[Chart, jax.Array, jax.Array]:
+    """Guess one event, fields of pulses [pulse, ...], from a direction [3] on: chart, coordinates
+    and modules, as in Guess.
+    """
+    chart = _by_times(setup, pulses, _start(setup, pulses, direction), settings.n_turns)
+    if setup.kind == "starting":
+        chart = _beginning(setup, pulses, chart)
+    event = coordinates.truth(setup.kind, setup.prior, chart, _zeros(setup))
+    n = min(settings.n_modules, len(setup.detector.efficiency))
+    modules = coordinates.nearest(setup, event, n)
+    x = _zeros(setup).at[-4].set(_energy(setup, pulses, event, modules))
+    x = _climb(setup, pulses, chart, x, modules, settings.n_steps)
+    event = coordinates.truth(setup.kind, setup.prior, chart, x)
+    around = _aligned(coordinates.around(setup.kind, event, chart.anchor))
+    rest = jnp.arange(len(x)) >= len(x) - 4
+    return around, jnp.where(rest, x, 0), modules
 
 
 def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
@@ -206,7 +215,7 @@ def _start(setup: Setup, pulses: Pulses, direction: jax.Array) -> Chart:
 
 
 def _by_times(setup: Setup, pulses: Pulses, chart: Chart, n_turns: int) -> Chart:
-    """Fit when light arrives, of one event; gives a chart at the fit."""
+    """Fit when light arrives, of one event; gives a chart there. A cascade's direction stays."""
     weight = jnp.where(pulses.mask, 1.0, 0.0)
     z = pulses.position[:, 2]
     scattering, absorption = media.coefficients(setup.medium, z, z)

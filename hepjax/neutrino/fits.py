@@ -1,14 +1,13 @@
 """Likelihood fits of directions, many starts at once: what telescopes do without a network.
 
 `line` is the seed of old, a plane wave through the pulses. `fit` starts from it and from directions
-all over the sphere, follows each for some steps with the likelihood of the arrival times alone,
-which is quick and smooth, and goes on from the best few with the exact likelihood, by Newton's
-method with the Hessian made positive, each step taken only where it is a gain. All is of fixed
-shape: vmap over events, or `fits` for a batch in parts.
+all over the sphere, makes a first guess from each (`first_guess`), and goes on from the best few
+with the exact likelihood, by Newton's method with the Hessian made positive, each step taken only
+where it is a gain. All is of fixed shape: vmap over events, or `fits` for a batch in parts.
 
 Nuisances stay at the centre of their prior, or are fitted too under it (`profiled`), as the energy
-is, in its coordinate: faint light leaves it open. Errors are
-those of the inverse Hessian: of the direction a 2 x 2 covariance on the sphere.
+is, in its coordinate: faint light leaves it open. Errors are those of the inverse Hessian: of the
+direction a 2 x 2 covariance on the sphere.
 
 >>> from hepjax.neutrino import detectors, media, simulation
 >>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
@@ -23,9 +22,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from hepjax.neutrino import arrival, coordinates, frames, light, likelihood, prior
+from hepjax.neutrino import coordinates, first_guess, frames, likelihood, prior
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
@@ -37,17 +35,16 @@ AROUND = 0.2
 
 
 class Settings(NamedTuple):
-    """How a fit goes: n_starts directions, n_quick steps of Adam on times alone, of which n_kept
-    starts go on for n_newton steps; n_modules near the track are asked what they expect;
-    outliers: share of pulses that need not fit, in the quick steps; profiled: fit nuisances too.
+    """How a fit goes: n_starts directions, from each a first guess with n_climb steps up the
+    likelihood (`first_guess`), of which n_kept go on for n_newton steps; n_modules near the track
+    are asked what they expect; profiled: fit nuisances too.
     """
 
-    n_starts: int = 12
-    n_quick: int = 120
+    n_starts: int = 20
+    n_climb: int = 8
     n_kept: int = 3
     n_newton: int = 15
     n_modules: int = 1024
-    outliers: float = 0.05
     profiled: bool = False
 
 
@@ -96,22 +93,17 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
     if not 0 < settings.n_kept <= settings.n_starts:
         raise ValueError(f"n_kept: {settings.n_kept}, expected 1 to {settings.n_starts} starts")
     n_modules = min(settings.n_modules, len(setup.detector.efficiency))
-    charts = jax.vmap(lambda n: _seed(setup, pulses, n))(_directions(pulses, settings.n_starts))
-    start = jnp.zeros((settings.n_starts, coordinates.dim(setup.kind)))
-    quick = jax.vmap(lambda c, x: _quick(setup, pulses, c, x, settings))
-    x = quick(charts, start)
+
+    climb = first_guess.Settings(n_steps=settings.n_climb)
+    charts, x, _ = jax.vmap(lambda n: first_guess.toward(setup, pulses, n, climb))(
+        _directions(pulses, settings.n_starts)
+    )
+    if not settings.profiled:
+        x = x.at[:, -3:].set(0)
     events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(charts, x)
-    low, high = setup.prior.log_energy
-    energies = low + (high - low) * jnp.array([0.05, 0.2, 0.4, 0.7])
-    tried = jax.tree.map(lambda a: jnp.repeat(a, len(energies), axis=0), events)
-    tried = tried._replace(log_energy=jnp.tile(energies, settings.n_starts))
-    value = jax.vmap(lambda t: likelihood.all_photons(setup, pulses, t))(tried)
-    value = jnp.where(jnp.isfinite(value), value, -jnp.inf).reshape(settings.n_starts, -1)
-    kept = jnp.argsort(-value.max(1))[: settings.n_kept]
-    charts, events, at = jax.tree.map(lambda a: a[kept], (charts, events, value.argmax(1)))
-    events = events._replace(log_energy=energies[at])
-    charts = jax.vmap(lambda t, c: coordinates.around(setup.kind, t, c.anchor))(events, charts)
-    x = jax.vmap(lambda c, t: coordinates.from_truth(setup.kind, setup.prior, c, t))(charts, events)
+    value = jax.vmap(lambda t: likelihood.all_photons(setup, pulses, t))(events)
+    kept = jnp.argsort(-jnp.where(jnp.isfinite(value), value, -jnp.inf))[: settings.n_kept]
+    charts, events, x = jax.tree.map(lambda a: a[kept], (charts, events, x))
     modules = jax.vmap(lambda t: coordinates.nearest(setup, t, n_modules))(events)
     newton = jax.vmap(lambda c, x, m: _newton(setup, pulses, c, x, m, settings))
     x, value, hessian = newton(charts, x, modules)
@@ -150,45 +142,6 @@ def _even(n: int) -> jax.Array:
     angle = k * np.pi * (3 - np.sqrt(5))
     r = np.sqrt(1 - z**2)
     return jnp.asarray(np.stack([r * np.cos(angle), r * np.sin(angle), z], -1), jnp.float32)
-
-
-def _seed(setup: Setup, pulses: Pulses, n: jax.Array) -> Chart:
-    """Put a chart at the middle of the pulses; light needs a while to come from a track."""
-    weight = jnp.where(pulses.mask, 1.0, 0.0)
-    weight = weight / jnp.maximum(weight.sum(), 1)
-    anchor = weight @ pulses.position
-    along = (pulses.position - anchor) @ n
-    late = pulses.time - (along / 0.299792458 if setup.kind == "track" else 0)
-    middle = jnp.nanmedian(jnp.where(pulses.mask, late, jnp.nan))
-    return coordinates.chart(anchor, middle - 100, n)
-
-
-def _quick(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, settings: Settings
-) -> jax.Array:
-    """Follow the likelihood of the times alone, of a photon at each pulse, by Adam."""
-    n_free = coordinates.n_event(setup.kind) - 1  # and not the energy, which times hardly know
-    free = jnp.arange(len(x)) < n_free
-    low, high = setup.window
-
-    def loss(x: jax.Array) -> jax.Array:
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        seen = light.expected(setup.kind, setup.medium, event, pulses.position)
-        density = arrival.log_density(pulses.time - seen.time, seen.shape, seen.rate, 15.0)
-        share = jax.nn.log_softmax(jnp.log(seen.mean + 1e-30), axis=0)
-        signal = jax.nn.logsumexp(share + density, axis=0) + jnp.log1p(-settings.outliers)
-        one = jnp.logaddexp(signal, jnp.log(settings.outliers / (high - low)))
-        return -jnp.where(pulses.mask, one, 0).sum()
-
-    optimiser = optax.adam(optax.cosine_decay_schedule(0.8, settings.n_quick, 0.02), b2=0.95)
-
-    def step(state: tuple, _: None) -> tuple[tuple, None]:
-        x, memory = state
-        change, memory = optimiser.update(jnp.where(free, jax.grad(loss)(x), 0), memory)
-        return (optax.apply_updates(x, change), memory), None
-
-    (x, _), _ = jax.lax.scan(step, (x, optimiser.init(x)), None, settings.n_quick)
-    return x
 
 
 def _newton(

@@ -7,7 +7,7 @@ import pytest
 
 from hepjax.neutrino import data, fits, likelihood, prior, simulation
 
-CHEAP = fits.Settings(n_starts=6, n_quick=50, n_kept=2, n_newton=8, n_modules=200)
+CHEAP = fits.Settings(n_starts=6, n_climb=6, n_kept=2, n_newton=8, n_modules=200)
 
 
 def angle(a, b):
