@@ -79,7 +79,7 @@ def zoomed(
     ax.set(xlim=(radius_deg, -radius_deg), ylim=(-radius_deg, radius_deg), aspect="equal")
     ax.set_xlabel(f"East of {phi:.2f}° [deg]")
     ax.set_ylabel(f"North of {90 - theta:.2f}° [deg]")
-    ax.legend(handles=handles, loc="upper right")
+    ax.legend(handles=handles, loc="upper right", frameon=True, framealpha=0.85)
     return ax
 
 
