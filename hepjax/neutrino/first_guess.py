@@ -6,7 +6,7 @@ evenly, by Gauss-Newton steps under a loss that noise and scattered light cannot
 the end and soft at the start, and that prefers what is close to the pulses. The second climbs the
 likelihood itself, of all pulses and of the modules around, by scoring: the outer products of what
 each pulse says of the coordinates add up to the Fisher information of a Poisson process
-(BHHH, doi:10.1007/978-1-4613-3560-8). Both are of fixed shape and cost a millisecond.
+(Berndt, Hall, Hall and Hausman, 1974). Both are of fixed shape and cost about a millisecond.
 
 `scores` tells what is known there: the slope of each pulse's log-rate and of all of log L, in units
 of the errors. To first order these are all that the likelihood has to say (score compression,
