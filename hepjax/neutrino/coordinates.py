@@ -126,10 +126,14 @@ def log_posterior(
     infinity outside the prior. Nuisances that are known (spread 0) should be held at 0.
     """
     event = truth(setup.kind, setup.prior, one, x)
+    return likelihood.all_photons(setup, pulses, event, modules) + log_prior(setup, x, event)
+
+
+def log_prior(setup: Setup, x: jax.Array, event: Truth) -> jax.Array:
+    """Give the logarithm of the prior density of coordinates x [dim], where `truth` is event."""
     rho2 = ((x[:2] * (ANGLE / 2)) ** 2).sum()
-    value = likelihood.all_photons(setup, pulses, event, modules) - 2 * jnp.log1p(rho2)
-    value += log_energy_prior(x) - prior.energy_density(setup.prior, event.log_energy)
-    return value + prior.log_density(setup.prior, setup.kind, event)
+    value = log_energy_prior(x) - prior.energy_density(setup.prior, event.log_energy)
+    return value + prior.log_density(setup.prior, setup.kind, event) - 2 * jnp.log1p(rho2)
 
 
 def log_energy_prior(x: jax.Array) -> jax.Array:

@@ -78,8 +78,17 @@ class Light(NamedTuple):
     rate: jax.Array
 
 
+class Optics(NamedTuple):
+    """Coefficients of the medium, 1/m, between sources and modules [source, module], without
+    nuisances.
+    """
+
+    scattering: jax.Array
+    absorption: jax.Array
+
+
 class _Ray(NamedTuple):
-    """Optics between source and modules [module]: coefficients, 1/m, nuisances in them, and the
+    """Between a source and modules [module]: coefficients, 1/m, nuisances in them, and the
     diffusion length, m.
     """
 
@@ -89,26 +98,40 @@ class _Ray(NamedTuple):
 
 
 def expected(
-    kind: str, medium: media.Medium, truth: data.Truth, position: Any, *, area: float = AREA
+    kind: str,
+    medium: media.Medium,
+    truth: data.Truth,
+    position: Any,
+    *,
+    area: float = AREA,
+    optics: Optics | None = None,
 ) -> Light:
     """Give the light of one event (fields of truth without an axis of events) at modules.
 
-    position: [module, 3] m. All is differentiable by the truth, except where a muon stops.
-    Raises ValueError for a kind that is not in KINDS.
+    position: [module, 3] m; optics: of another event nearby (`optics`), which are taken to be the
+    same here, without another look at the layers of the medium. All is differentiable by the truth,
+    except where a muon stops. Raises ValueError for a kind that is not in KINDS.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind: {kind!r}, expected one of {', '.join(KINDS)}")
     relative = jnp.asarray(position) - truth.position
+    given = optics if optics is not None else _optics(kind, medium, truth, relative)
+    muon, shower = (_ray(truth, Optics(*(x[k] for x in given))) for k in (0, -1))
     energy = 10.0**truth.log_energy
     if kind == "track":
-        sources = [_track(medium, truth, relative, energy)]
+        sources = [_track(medium, truth, relative, energy, muon)]
     elif kind == "cascade":
-        sources = [_cascade(medium, truth, relative, energy)]
+        sources = [_cascade(medium, truth, relative, energy, shower)]
     else:
-        muon = _track(medium, truth, relative, (1 - SHARE) * energy, starts=True)
-        sources = [muon, _cascade(medium, truth, relative, SHARE * energy)]
+        along = _track(medium, truth, relative, (1 - SHARE) * energy, muon, starts=True)
+        sources = [along, _cascade(medium, truth, relative, SHARE * energy, shower)]
     light = Light(*(jnp.stack(field) for field in zip(*sources)))
     return light._replace(mean=light.mean * area)
+
+
+def optics(kind: str, medium: media.Medium, truth: data.Truth, position: Any) -> Optics:
+    """Give what lies between one event and modules at position [module, 3] m; errors as `expected`,
+    which takes it.
+    """
+    return _optics(kind, medium, truth, jnp.asarray(position) - truth.position)
 
 
 def yield_per_metre(energy: jax.Array) -> jax.Array:
@@ -126,9 +149,33 @@ def energy_after(energy: jax.Array, length: jax.Array) -> jax.Array:
     return jnp.maximum(left, 0.0)
 
 
-def _optics(medium: media.Medium, truth: data.Truth, start: jax.Array, end: jax.Array) -> _Ray:
-    scattering, absorption = media.coefficients(medium, start, end)
-    scattering, absorption = scattering / truth.scattering, absorption / truth.absorption
+def _optics(kind: str, medium: media.Medium, truth: data.Truth, relative: jax.Array) -> Optics:
+    """Look at the medium from where light leaves a track, and from a vertex."""
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r}, expected one of {', '.join(KINDS)}")
+    starts = []
+    if kind != "cascade":
+        left = _passing(medium, truth, relative)[1]
+        starts.append(truth.position[2] + left * truth.direction[2])
+    if kind != "track":
+        starts.append(jnp.broadcast_to(truth.position[2], relative.shape[:1]))
+    end = relative[:, 2] + truth.position[2]
+    found = [media.coefficients(medium, start, end) for start in starts]
+    return Optics(*(jnp.stack(x) for x in zip(*found)))
+
+
+def _passing(
+    medium: media.Medium, truth: data.Truth, relative: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Give the distance [module] of a track, and where on it light leaves for the modules."""
+    along = (relative * truth.direction).sum(-1)  # accelerators round products of matrices
+    across = relative - along[:, None] * truth.direction
+    distance = jnp.sqrt((across**2).sum(-1) + FLOOR**2)
+    return distance, along - distance / media.tangent(medium)
+
+
+def _ray(truth: data.Truth, seen: Optics) -> _Ray:
+    scattering, absorption = seen.scattering / truth.scattering, seen.absorption / truth.absorption
     # 1 / (3 zeta) effective lengths, where zeta is what absorption leaves of scattered light
     return _Ray(scattering, absorption, jnp.exp(absorption / scattering) / (3 * scattering))
 
@@ -138,18 +185,14 @@ def _track(
     truth: data.Truth,
     relative: jax.Array,
     energy: jax.Array,
+    ray: _Ray,
     *,
     starts: bool = False,
 ) -> Light:
-    along = (relative * truth.direction).sum(-1)  # accelerators round products of matrices
-    across = relative - along[:, None] * truth.direction
-    distance = jnp.sqrt((across**2).sum(-1) + FLOOR**2)
+    distance, left = _passing(medium, truth, relative)
     tangent = media.tangent(medium)
     sine2 = tangent**2 / (1 + tangent**2)
     way = distance / sine2**0.5
-    left = along - distance / tangent  # where on the track
-    height = truth.position[2] + left * truth.direction[2]
-    ray = _optics(medium, truth, height, relative[:, 2] + truth.position[2])
     decay = jnp.sqrt(ray.absorption**2 / sine2 + 3 * ray.absorption * ray.scattering)
     # the line integral of diffusive points of light is exp(-decay d) / sqrt(wide d) far away
     wide = ray.diffusion**2 / sine2 * (2 / jnp.pi) * decay
@@ -163,12 +206,10 @@ def _track(
 
 
 def _cascade(
-    medium: media.Medium, truth: data.Truth, relative: jax.Array, energy: jax.Array
+    medium: media.Medium, truth: data.Truth, relative: jax.Array, energy: jax.Array, ray: _Ray
 ) -> Light:
     distance = jnp.sqrt((relative**2).sum(-1) + FLOOR**2)
     cosine = (relative * truth.direction).sum(-1) / distance
-    height = jnp.broadcast_to(truth.position[2], distance.shape)
-    ray = _optics(medium, truth, height, relative[:, 2] + truth.position[2])
     decay = jnp.sqrt(ray.absorption**2 + 3 * ray.absorption * ray.scattering)
     spread = ray.diffusion * distance * jnp.tanh(distance / ray.diffusion)
     flux = jnp.exp(-decay * distance) / (4 * jnp.pi * spread)

@@ -76,20 +76,24 @@ def total(setup: Setup, truth: Truth, modules: jax.Array | None = None) -> jax.A
     return signal + setup.noise * len(setup.detector.efficiency) * (high - low)
 
 
-def at_pulses(setup: Setup, pulses: Pulses, truth: Truth) -> light.Light:
+def at_pulses(
+    setup: Setup, pulses: Pulses, truth: Truth, optics: light.Optics | None = None
+) -> light.Light:
     """Give what modules of pulses expect of one event, fields [source, pulse], with their means for
-    their own efficiency.
+    their own efficiency; optics: of an event nearby.
     """
-    seen = light.expected(setup.kind, setup.medium, truth, pulses.position, area=setup.area)
+    where = {"area": setup.area, "optics": optics}
+    seen = light.expected(setup.kind, setup.medium, truth, pulses.position, **where)
     efficiency = jnp.asarray(setup.detector.efficiency)[pulses.module]
     return seen._replace(mean=seen.mean * efficiency * truth.efficiency)
 
 
-def log_rate(setup: Setup, pulses: Pulses, seen: light.Light) -> jax.Array:
+def log_rate(setup: Setup, pulses: Pulses, seen: light.Light, *, linear: bool = False) -> jax.Array:
     """Give the logarithm of mu(t) [pulse], 1 / ns, at each pulse of one event, 0 of padding; seen:
-    of `at_pulses`.
+    of `at_pulses`; linear: see `arrival.log_density`.
     """
-    density = arrival.log_density(pulses.time - seen.time, seen.shape, seen.rate, setup.jitter)
+    given = pulses.time - seen.time, seen.shape, seen.rate, setup.jitter
+    density = arrival.log_density(*given, linear=linear)
     signal = jax.nn.logsumexp(jnp.log(seen.mean + 1e-30) + density, axis=0)
     low, high = setup.window
     floor = math.log(setup.noise) if setup.noise > 0 else -math.inf
