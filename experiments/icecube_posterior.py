@@ -35,6 +35,7 @@ from hepjax.neutrino import (
     posterior,
     pulse_transformer,
     report,
+    sketches,
     training,
 )
 from hepjax.nn import model
@@ -57,7 +58,8 @@ class Config:
     pair_width: int = 0  # of the network that makes a bias of pairs of pulses; 0: none
     bfloat16: bool = False  # matrix products of the transformer
     n_flow_layers: int = 5
-    n_climb: int | None = 12  # steps up the likelihood before the network looks; None: a line fit
+    n_modes: int = 3  # of the sketch by the likelihood that the network looks at; 0: a line fit
+    n_rounds: int = 8  # of draws about each
     n_steps: int = 9_000  # of the training
     n_events: int = 256  # a step
     learning_rate: float = 2e-3
@@ -91,8 +93,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 def build(config: Config, setup: Any) -> posterior.Posterior:
     """Make the posterior that a config describes."""
     plan = flow.Plan(n_layers=config.n_flow_layers)
+    guess = first_guess.Settings(n_modes=config.n_modes)
+    sketch = sketches.Settings(guess, config.n_rounds) if config.n_modes else None
     network = pulse_transformer.PulseTransformer(
-        flow.size(plan),
+        posterior.size(plan, sketch),
         width=config.width,
         n_layers=config.n_layers,
         n_heads=max(config.width // 16, 1),
@@ -100,8 +104,7 @@ def build(config: Config, setup: Any) -> posterior.Posterior:
         pair_width=config.pair_width,
         dtype=jax.numpy.bfloat16 if config.bfloat16 else None,
     )
-    guess = None if config.n_climb is None else first_guess.Settings(n_steps=config.n_climb)
-    return posterior.Posterior(model.from_linen(network), plan, setup, guess)
+    return posterior.Posterior(model.from_linen(network), plan, setup, sketch)
 
 
 def load(folder: Path | str) -> tuple[posterior.Posterior, Any]:

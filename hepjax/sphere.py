@@ -175,23 +175,29 @@ def tangents(direction: jax.Array) -> tuple[jax.Array, jax.Array]:
     return first, jnp.stack([b, sign + y * y * a, -y], -1)
 
 
-def magnified(n: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Look at directions n [..., 3] through a lens along z, which makes a disc of radius `scale`
-    [...], rad, around it about 1 rad wide: tan(theta / 2) becomes tan(theta / 2) / scale.
+def magnified(n: jax.Array, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Look at directions n [..., 3] through a lens along z: the vector (x, y) / (1 + z), half the
+    angle to z where that is small, is multiplied by a matrix [..., 2, 2].
 
-    The map is conformal, that of the aberration of light, and one over scale takes it back. Returns
-    directions and the logarithm of the ratio of areas [...], after to before.
+    Both poles stay. The inverse matrix takes it back; a multiple of 1 is the aberration of light,
+    others have a bounded ratio of areas that jumps at the far pole. Returns directions and the
+    logarithm of the ratio of areas [...], after to before.
     """
     x, y, z = n[..., 0], n[..., 1], n[..., 2]
-    up = z > 0
     far = 1 + jnp.abs(z)
-    half = (x * x + y * y) / far**2  # tan^2(theta / 2), of the nearer pole
-    grown, rest = jnp.where(up, scale**2, 1.0), jnp.where(up, 1.0, scale**2)
-    total = grown + rest * half
-    across = 2 * scale / (far * total)
-    height = jnp.where(up, 1.0, -1.0) * (grown - rest * half) / total
-    log_ratio = 2 * jnp.log(scale * (1 + half) / total)
-    return unit(jnp.stack([across * x, across * y, height], -1)), log_ratio
+    x, y = x / far, y / far  # of the nearer pole
+    at_pole = x * x + y * y < 1e-20
+    x, y = jnp.where(at_pole, 1e-10, x), jnp.where(at_pole, 0.0, y)
+    half = x * x + y * y
+    (a, b), (c, d) = ((matrix[..., k, 0], matrix[..., k, 1]) for k in (0, 1))
+    across, up = a * x + b * y, c * x + d * y
+    square = across**2 + up**2
+    near = jnp.where(z > 0, 1.0, half)
+    total = near**2 + square
+    log_ratio = jnp.log(jnp.abs(a * d - b * c)) + 2 * jnp.log(near * (1 + half) / total)
+    both = 2 * near / total
+    seen = jnp.stack([both * across, both * up, (near**2 - square) / total], -1)
+    return unit(seen), log_ratio
 
 
 def _host(*arrays: Array) -> bool:

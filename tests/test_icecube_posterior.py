@@ -25,7 +25,7 @@ def tiny(experiment, tmp_path_factory):
         width=16,
         n_layers=1,
         n_flow_layers=2,
-        n_climb=None,
+        n_modes=0,
         n_steps=8,
         n_events=16,
         n_test=300,

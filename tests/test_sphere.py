@@ -128,33 +128,38 @@ def test_bad_input_is_named():
         sphere.frame(np.zeros(3))
 
 
-@pytest.mark.parametrize("scale", [1e-3, 0.2, 1.0, 30.0])
-def test_a_lens_is_taken_back_and_keeps_the_area(scale):
+LENSES = [1e3 * np.eye(2), 5 * np.eye(2), np.eye(2), np.array([[30.0, 0], [8.0, 10.0]])]
+
+
+@pytest.mark.parametrize("matrix", LENSES)
+def test_a_lens_is_taken_back_and_keeps_the_area(matrix):
     n = sphere.uniform(jax.random.key(0), (2000,), jnp.float32)
-    seen, log_ratio = jax.jit(sphere.magnified)(n, jnp.float32(scale))
-    again, back = sphere.magnified(seen, jnp.float32(1 / scale))
+    seen, log_ratio = jax.jit(sphere.magnified)(n, jnp.float32(matrix))
+    again, back = sphere.magnified(seen, jnp.float32(np.linalg.inv(matrix)))
     # what was pressed together towards a pole has lost digits
-    np.testing.assert_allclose(again, n, atol=3e-6 * max(scale, 1 / scale))
+    np.testing.assert_allclose(again, n, atol=3e-6 * np.linalg.norm(matrix, 2))
     kept = np.asarray(log_ratio) > -2
     np.testing.assert_allclose(back[kept], -log_ratio[kept], atol=1e-4)
     with jax.enable_x64(True):
-        n = jnp.asarray(sphere.fibonacci(4_000_000 if scale < 0.01 else 200_000))
-        log_ratio = sphere.magnified(n, jnp.float64(scale))[1]
+        n = jnp.asarray(sphere.fibonacci(4_000_000 if matrix[0, 0] > 100 else 200_000))
+        log_ratio = sphere.magnified(n, jnp.asarray(matrix))[1]
         assert float(jnp.exp(log_ratio).mean()) == pytest.approx(1, rel=2e-2)
 
 
-def test_a_lens_magnifies_small_angles_by_its_scale():
+def test_a_lens_magnifies_small_angles_by_its_matrix():
     pole = np.array([2e-4, 1e-4, 1.0])
     n = jnp.asarray(pole / np.linalg.norm(pole), jnp.float32)
-    seen, log_ratio = sphere.magnified(n, jnp.float32(1e-3))
-    np.testing.assert_allclose(seen[:2] / n[:2], 1e3 / (1 + 0.25 * 0.05), rtol=1e-3)
-    jacobian = jax.jacfwd(lambda x: sphere.magnified(jnp.append(x, 1.0), 1e-3)[0][:2])(n[:2])
+    matrix = jnp.array([[1000.0, 0.0], [500.0, 2000.0]])
+    seen, log_ratio = sphere.magnified(n, matrix)
+    flat = np.array([0.2, 0.3]) / 2  # 2 tan(theta / 2), of the matrix times what is in the plane
+    np.testing.assert_allclose(seen[:2] / (1 + seen[2]), flat, rtol=1e-3)
+    jacobian = jax.jacfwd(lambda x: sphere.magnified(jnp.append(x, 1.0), matrix)[0][:2])(n[:2])
     det = float(jnp.log(jnp.abs(jnp.linalg.det(jacobian)) / seen[2]))
     assert float(log_ratio) == pytest.approx(det, abs=2e-3)
     ends = jnp.array([[0.0, 0, 1], [0.0, 0, -1]])
-    seen, log_ratio = sphere.magnified(ends, jnp.float32(0.1))
+    seen, log_ratio = sphere.magnified(ends, 10 * jnp.eye(2))
     np.testing.assert_allclose(seen, ends, atol=1e-6)
     np.testing.assert_allclose(log_ratio, 2 * np.log([10, 0.1]), rtol=1e-5)
     for k in (0, 1):
-        slopes = jax.grad(lambda n, k=k: sphere.magnified(n, 0.1)[k].sum())(ends)
+        slopes = jax.grad(lambda n, k=k: sphere.magnified(n, 10 * jnp.eye(2))[k].sum())(ends)
         assert np.isfinite(slopes).all()

@@ -56,6 +56,20 @@ def around(kind: str, event: Truth, near: jax.Array) -> Chart:
     return chart(anchor, event.time + along / LIGHT, event.direction)
 
 
+def transported(one: Chart, other: Chart) -> Chart:
+    """Give the other chart the axes of one, turned by the smallest angle to its direction: to first
+    order, what is said in coordinates of one holds in those of the other.
+    """
+    first, second = _turned(one, other.direction)
+    return other._replace(first=first, second=second)
+
+
+def _turned(one: Chart, n: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Turn both axes of a chart with its direction to n [3]."""
+    turn = (one.direction + n) / (1 + one.direction @ n)
+    return one.first - (one.first @ n) * turn, one.second - (one.second @ n) * turn
+
+
 def dim(kind: str) -> int:
     """Count the coordinates: 9 of tracks, 10 of vertices."""
     return 9 if kind == "track" else 10
@@ -92,8 +106,7 @@ def truth(kind: str, before: prior.Prior, one: Chart, x: jax.Array) -> Truth:
     if kind != "track":
         axes = jnp.stack([one.first, one.second, one.direction])
         return Truth(one.anchor + place @ axes, n, time, log_energy, *nuisances)
-    turn = (one.direction + n) / (1 + one.direction @ n)
-    first, second = (e - (e @ n) * turn for e in (one.first, one.second))
+    first, second = _turned(one, n)
     passing = one.anchor + place[0] * first + place[1] * second - jnp.asarray(before.centre)
     along = passing @ n
     position = passing - along * n + jnp.asarray(before.centre)
@@ -106,8 +119,7 @@ def from_truth(kind: str, before: prior.Prior, one: Chart, event: Truth) -> jax.
     relative = event.position - one.anchor
     time = event.time
     if kind == "track":
-        turn = (one.direction + n) / (1 + one.direction @ n)
-        axes = jnp.stack([e - (e @ n) * turn for e in (one.first, one.second)])
+        axes = jnp.stack(_turned(one, n))
         time = time - relative @ n / LIGHT
     else:
         axes = jnp.stack([one.first, one.second, one.direction])

@@ -1,12 +1,15 @@
-"""A first guess of an event, and how its likelihood bends there: what a network looks at first.
+"""First guesses of an event, and how its likelihood bends there: what a network looks at first.
 
-A line through the pulses (`frames.line`) is some degrees off. `guess` goes on from it in two
-strides. The first fits when light arrives, from a track at the Cherenkov angle or from a vertex
-evenly, by Gauss-Newton steps under a loss that noise and scattered light cannot pull far, stiff at
-the end and soft at the start, and that prefers what is close to the pulses. The second climbs the
-likelihood itself, of all pulses and of the modules around, by scoring: the outer products of what
-each pulse says of the coordinates add up to the Fisher information of a Poisson process
-(Berndt, Hall, Hall and Hausman, 1974). Both are of fixed shape and cost about a millisecond.
+A line through the pulses (`frames.line`) is some degrees off, and one in eight events could well
+be another one: strings of modules are mirrors, and light that passed them on one side looks much as
+on the other. `guess` goes on from many directions in two strides. The first fits when light
+arrives, from a track at the Cherenkov angle or from a vertex evenly, by Gauss-Newton steps under a
+loss that noise and scattered light cannot pull far, stiff at the end and soft at the start, and
+that prefers what is close to the pulses. The second climbs the likelihood itself, of all pulses and
+of the modules around, by scoring: the outer products of what each pulse says of the coordinates add
+up to the Fisher information of a Poisson process (Berndt, Hall, Hall and Hausman, 1974). In between
+those that are much alike are dropped, most of the unlikely too, and mirror images of the best are
+tried. All is of fixed shape and costs some milliseconds.
 
 `scores` tells what is known there: the slope of each pulse's log-rate and of all of log L, in units
 of the errors. To first order these are all that the likelihood has to say (score compression,
@@ -17,8 +20,8 @@ far-off guesses, other modes, ice that is not as it was taken to be.
 >>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
 >>> pulses, truth = simulation.events(jax.random.key(0), telescope, 2)
 >>> found = guess(telescope, pulses)
->>> found.x.shape, scores(telescope, pulses, found).pulse.shape
-((2, 9), (2, 64, 9))
+>>> found.x.shape, scores(telescope, pulses, mode(found, 0)).pulse.shape
+((2, 3, 9), (2, 64, 9))
 """
 
 from typing import Any, NamedTuple
@@ -27,43 +30,41 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.neutrino import coordinates, frames, light, likelihood, media, prior
+from hepjax import sphere
+from hepjax.neutrino import coordinates, frames, light, likelihood, prior, time_fit
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
-EARLY, LATE = 10.0, 0.7
-"""Scale of the loss: ns for light that is early, and in mean delays for light that is late."""
-REACH = 70.0
-"""Distance, m, on which a pulse is less likely by e."""
-SOFT = 4.0
-"""Factor on the scale of the loss at the start."""
 DAMPING, EASE, HARD = 0.3, 3.0, 10.0
 """Of scoring steps: share of the diagonal that is added, and factors after success and failure."""
 FARTHEST = 5.0
 """Largest change of a coordinate in a step."""
 MOST_LOGIT, MOST_PULL = 8.0, 3.0
 """Largest size of the coordinate of the energy, and of nuisances in standard deviations."""
-BEFORE = 0.15
-"""Share of pulses that may come from before the vertex of a starting track: noise, scattering."""
 LEAST, ROUNDING = 1e-3, 1e-5
 """Added to the information of a coordinate: what is known without pulses (1 rad, 300 m, 1000 ns),
 and a share of what there is, without which float32 finds directions of none.
 """
-CHUNK, WIDE_CHUNK = 32, 2048
-"""Events that are worked on at once on a CPU, and on an accelerator."""
-
-
-SCALES = (1e-3, 1.0)
-"""Bounds of the scale of a guess, rad."""
+CHUNK, MODES_CHUNK, WIDE_CHUNK = 32, 4, 2048
+"""Events that are worked on at once on a CPU, with one start and many, and on an accelerator."""
+AROUND = 0.2
+"""Distance of starts around the line fit from it, rad."""
+APART, WORST = 0.02, 1e6
+"""Distance of modes, rad, and what others lose of log L."""
 
 
 class Settings(NamedTuple):
-    """n_turns: Gauss-Newton steps on times; n_steps: scoring steps on the likelihood, of pulses and
-    of n_modules around the track or vertex.
+    """n_starts: directions; n_turns: Gauss-Newton steps on times, from each; n_kept: that go on
+    for n_climb scoring steps on the likelihood, of pulses and of n_modules around the track or
+    vertex, two of them as mirror images of the best; n_modes: of those that go on for n_steps.
     """
 
+    n_starts: int = 20
     n_turns: int = 12
+    n_kept: int = 6
+    n_climb: int = 8
+    n_modes: int = 3
     n_steps: int = 12
     n_modules: int = 192
 
@@ -72,9 +73,9 @@ DEFAULT = Settings()
 
 
 class Guess(NamedTuple):
-    """chart: [event] around the guess, its axes those of the event (`frames.axes`); x: [event, dim]
-    coordinates there, of which only energy and nuisances are not zero; modules: [event, module]
-    that are asked; line: the robust line fit, from which it began.
+    """chart: [event, mode] around the guess, the likeliest first, its axes those of the event
+    (`frames.axes`); x: [event, mode, dim] coordinates there, of which only energy and nuisances are
+    not zero; modules: [event, mode, module] that are asked; line: [event] the robust line fit.
     """
 
     chart: Chart
@@ -101,39 +102,61 @@ class Scores(NamedTuple):
 
 
 def guess(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Guess:
-    """Guess events, fields of pulses [event, pulse, ...]; pure."""
+    """Guess events, fields of pulses [event, pulse, ...]; pure. Errors as `modes`."""
     found = frames.line(pulses.position, pulses.time, pulses.mask)
 
     def one(given: tuple) -> tuple:
         pulses, direction = given
-        return toward(setup, pulses, direction, settings)
+        return modes(setup, pulses, direction, settings)
 
-    chart, x, modules = _mapped(one, (pulses, found.direction))
-    return Guess(chart, x, modules, found)
+    return Guess(*mapped(one, (pulses, found.direction), MODES_CHUNK), line=found)
 
 
-def toward(
+def mode(found: Guess, k: int) -> Guess:
+    """Give the k-th mode alone, fields [event, ...]."""
+    one = jax.tree.map(lambda a: a[:, k], found._replace(line=None))
+    return one._replace(line=found.line)
+
+
+def modes(
     setup: Setup, pulses: Pulses, direction: jax.Array, settings: Settings = DEFAULT
 ) -> tuple[Chart, jax.Array, jax.Array]:
-    """Guess one event, fields of pulses [pulse, ...], from a direction [3] on: chart, coordinates
-    and modules, as in Guess.
+    """Guess one event, fields of pulses [pulse, ...], from a direction [3] and others on: charts,
+    coordinates and modules [mode, ...], the likeliest first.
+
+    Raises ValueError for more modes than are kept, and more of them than there are.
     """
-    chart = _by_times(setup, pulses, _start(setup, pulses, direction), settings.n_turns)
-    if setup.kind == "starting":
-        chart = _beginning(setup, pulses, chart)
-    event = coordinates.truth(setup.kind, setup.prior, chart, _zeros(setup))
-    n = min(settings.n_modules, len(setup.detector.efficiency))
-    modules = coordinates.nearest(setup, event, n)
-    x = _zeros(setup).at[-4].set(_energy(setup, pulses, event, modules))
-    x = _climb(setup, pulses, chart, x, modules, settings.n_steps)
-    event = coordinates.truth(setup.kind, setup.prior, chart, x)
-    around = _aligned(coordinates.around(setup.kind, event, chart.anchor))
-    rest = jnp.arange(len(x)) >= len(x) - 4
-    return around, jnp.where(rest, x, 0), modules
+    n_mirrors = min(2, settings.n_kept - 1)
+    if not 0 < settings.n_modes <= settings.n_kept <= settings.n_starts + n_mirrors:
+        raise ValueError(
+            f"n_modes: {settings.n_modes}, n_kept: {settings.n_kept}, n_starts: "
+            f"{settings.n_starts}, expected to ascend from 1"
+        )
+
+    def begin(direction: jax.Array) -> tuple:
+        chart, x, modules = _begin(setup, pulses, direction, settings)
+        return chart, x, modules, _value(setup, pulses, chart, x, modules)
+
+    def climb(given: tuple, n_steps: int) -> tuple:
+        chart, x, modules, _ = given
+        x, value = _climb(setup, pulses, chart, x, modules, n_steps)
+        event = coordinates.truth(setup.kind, setup.prior, chart, x)
+        chart = time_fit.aligned(coordinates.around(setup.kind, event, chart.anchor))
+        return chart, jnp.where(jnp.arange(len(x)) >= len(x) - 4, x, 0), modules, value
+
+    begun = jax.vmap(begin)(_directions(pulses, direction, settings.n_starts))
+    kept = _distinct(begun, settings.n_kept - n_mirrors)
+    mirrored = jax.vmap(begin)(_mirrored(pulses, kept[0].direction[0])[:n_mirrors])
+    kept = jax.tree.map(lambda *a: jnp.concatenate(a), kept, mirrored)
+    kept = jax.vmap(lambda one: climb(one, settings.n_climb))(kept)
+    kept = _distinct(kept, settings.n_modes)
+    kept = jax.vmap(lambda one: climb(one, settings.n_steps))(kept)
+    order = jnp.argsort(-kept[3])
+    return jax.tree.map(lambda a: a[order], kept[:3])
 
 
 def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
-    """Look at the likelihood around guesses; pure."""
+    """Look at the likelihood around guesses, one mode of each event; pure."""
 
     def one(given: tuple) -> Scores:
         pulses, chart, x, modules = given
@@ -147,11 +170,13 @@ def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
         corner = jnp.stack([factor[-2, -2], factor[-1, -2], factor[-1, -1]])
         return Scores(at.log_rate, each, total, step, corner)
 
-    return _mapped(one, (pulses, found.chart, found.x, found.modules))
+    return mapped(one, (pulses, found.chart, found.x, found.modules))
 
 
 def frame(found: Guess) -> frames.Frame:
-    """Give the frame of guesses: its line is the guess, at the speed of the line fit."""
+    """Give the frame of guesses, one mode of each event: its line is the guess, at the speed of the
+    line fit.
+    """
     chart = found.chart
     axes = jnp.stack([chart.first, chart.second, chart.direction], -2)
     return frames.Frame(
@@ -159,18 +184,9 @@ def frame(found: Guess) -> frames.Frame:
     )
 
 
-def scale(scored: Scores) -> jax.Array:
-    """Tell how far directions may be from the guess [event], rad: the error, and half the step that
-    is left.
-    """
-    variance = 1 / (scored.factor[:, 0] * scored.factor[:, 2])
-    left = (scored.step[:, :2] ** 2).sum(-1) / 4
-    return jnp.clip(coordinates.ANGLE * jnp.sqrt(variance + left), *SCALES)
-
-
 def features(setup: Setup, pulses: Pulses, found: Guess, scored: Scores) -> frames.Features:
     """Look at pulses from the guess, with what they and all of the event say of it; pulse: [event,
-    pulse, frames.N_PULSE + dim + 1], whole: [event, frames.N_WHOLE + 2 dim + 6].
+    pulse, frames.N_PULSE + dim + 1], whole: [event, frames.N_WHOLE + 2 dim + 5].
     """
     plain = frames.features(pulses, frame(found), setup.medium)
     each = [plain.pulse, jnp.arcsinh(2 * scored.pulse), scored.log_rate[..., None] / 5]
@@ -181,103 +197,81 @@ def features(setup: Setup, pulses: Pulses, found: Guess, scored: Scores) -> fram
         jnp.arcsinh(scored.factor[:, 1:2] / scored.factor[:, 2:]),
         found.x[:, -4:-3] / 3,
         scored.log_rate.sum(-1, keepdims=True) / 100,
-        jnp.log(scale(scored))[:, None],
     ]
     whole = [plain.whole, jnp.arcsinh(scored.total), jnp.arcsinh(scored.step), *numbers]
     return frames.Features(pulse, jnp.concatenate(whole, -1), pulses.mask)
 
 
-def _mapped(function: Any, given: Any) -> Any:
-    """Map over events, some at once."""
+def mapped(function: Any, given: Any, chunk: int = CHUNK) -> Any:
+    """Map over events, `chunk` at once on a CPU."""
     n = len(jax.tree.leaves(given)[0])
-    chunk = CHUNK if jax.default_backend() == "cpu" else WIDE_CHUNK
+    chunk = chunk if jax.default_backend() == "cpu" else WIDE_CHUNK
     return jax.lax.map(function, given, batch_size=min(chunk, n))
+
+
+def information(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array
+) -> jax.Array:
+    """Give the information matrix [dim, dim] of one event at a guess."""
+    return _state(setup, pulses, chart, x, modules).information
 
 
 def _zeros(setup: Setup) -> jax.Array:
     return jnp.zeros(coordinates.dim(setup.kind))
 
 
-def _aligned(chart: Chart) -> Chart:
-    """Give a chart the axes of the event's frame."""
-    first, second, _ = frames.axes(chart.direction)
-    return chart._replace(first=first, second=second)
-
-
-def _start(setup: Setup, pulses: Pulses, direction: jax.Array) -> Chart:
-    """Put a chart at the middle of the pulses; light needs a while to come."""
-    weight = jnp.where(pulses.mask, 1.0, 0.0)
-    anchor = weight @ pulses.position / jnp.maximum(weight.sum(), 1)
-    along = (pulses.position - anchor) @ direction
-    late = pulses.time - (0 if setup.kind == "cascade" else along / media.LIGHT)
-    middle = jnp.nanmedian(jnp.where(pulses.mask, late, jnp.nan))
-    return coordinates.chart(anchor, jnp.nan_to_num(middle) - 100, direction)
-
-
-def _by_times(setup: Setup, pulses: Pulses, chart: Chart, n_turns: int) -> Chart:
-    """Fit when light arrives, of one event; gives a chart there. A cascade's direction stays."""
-    weight = jnp.where(pulses.mask, 1.0, 0.0)
-    z = pulses.position[:, 2]
-    scattering, absorption = media.coefficients(setup.medium, z, z)
-    rate = 1 / setup.medium.delay + media.LIGHT / setup.medium.group_index * absorption
-    delay = scattering / light.PANDEL / rate  # mean, of a metre of way
-    n_fit = coordinates.n_event(setup.kind) - 1
-    as_track = setup.kind != "cascade"
-
-    def seen(x: jax.Array, chart: Chart) -> tuple:
-        x = jnp.concatenate([x, jnp.zeros(4)])
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        time, across, way = _arrival(setup.medium, pulses, event, as_track)
-        return (time, across), (time, across, way)
-
-    def turn(chart: Chart, k: jax.Array) -> tuple[Chart, None]:
-        zero = jnp.zeros(n_fit)
-        (by_time, by_place), (time, across, way) = jax.jacfwd(seen, has_aux=True)(zero, chart)
-        late = pulses.time - time
-        scale = jnp.where(late < 0, EARLY, EARLY + LATE * delay * way)
-        scale = scale * SOFT ** (1 - k / max(n_turns - 1, 1))
-        pull = weight / (1 + (late / scale) ** 2 / 4) / scale**2
-        near = weight / (REACH * jnp.sqrt((across**2).sum(-1) + light.FLOOR**2))
-        by_place = jnp.where(pulses.mask[:, None, None], by_place, 0)
-        bend = (by_time * pull[:, None]).T @ by_time
-        bend += jnp.einsum("pai,p,paj->ij", by_place, near, by_place)
-        slope = by_time.T @ (pull * late) - jnp.einsum("pai,p,pa->i", by_place, near, across)
-        damping = jnp.diag(1e-2 * jnp.diag(bend) + 1e-3)
-        step = jnp.linalg.solve(bend + damping, slope)
-        step = step / jnp.maximum(jnp.abs(step).max() / FARTHEST, 1)
-        x = jnp.concatenate([jnp.where(jnp.isfinite(step), step, 0), jnp.zeros(4)])
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        return _aligned(coordinates.around(setup.kind, event, chart.anchor)), None
-
-    return jax.lax.scan(turn, _aligned(chart), jnp.arange(n_turns))[0]
-
-
-def _beginning(setup: Setup, pulses: Pulses, chart: Chart) -> Chart:
-    """Move the vertex of a track along it to where all but BEFORE of the pulses come from later."""
+def _begin(
+    setup: Setup, pulses: Pulses, direction: jax.Array, settings: Settings
+) -> tuple[Chart, jax.Array, jax.Array]:
+    """Fit times of one event, and guess its energy."""
+    chart = time_fit.fit(setup, pulses, direction, settings.n_turns)
     event = coordinates.truth(setup.kind, setup.prior, chart, _zeros(setup))
-    relative = pulses.position - event.position
-    along = relative @ event.direction
-    across = jnp.sqrt(jnp.maximum((relative**2).sum(-1) - along**2, 0))
-    left = jnp.where(pulses.mask, along - across / media.tangent(setup.medium), jnp.nan)
-    back = jnp.nan_to_num(jnp.nanquantile(left, BEFORE))
-    anchor = chart.anchor + back * chart.direction
-    return chart._replace(anchor=anchor, time=chart.time + back / media.LIGHT)
+    n = min(settings.n_modules, len(setup.detector.efficiency))
+    modules = coordinates.nearest(setup, event, n)
+    x = _zeros(setup).at[-4].set(_energy(setup, pulses, event, modules))
+    return chart, x, modules
 
 
-def _arrival(
-    medium: media.Medium, pulses: Pulses, event: Truth, as_track: bool
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Give the earliest time [pulse], the vector [pulse, 3] from track or vertex, and the way."""
-    relative = pulses.position - event.position
-    along = relative @ event.direction
-    across = relative - along[:, None] * event.direction if as_track else relative
-    distance = jnp.sqrt((across**2).sum(-1) + light.FLOOR**2)
-    if not as_track:
-        return event.time + medium.group_index * distance / media.LIGHT, across, distance
-    tangent = media.tangent(medium)
-    way = distance * np.hypot(1, tangent) / tangent
-    time = along - distance / tangent + medium.group_index * way
-    return event.time + time / media.LIGHT, across, way
+def _directions(pulses: Pulses, direction: jax.Array, n: int) -> jax.Array:
+    """Give directions to start from [start, 3]: a given one, half of the others around it, and half
+    even over the sphere.
+    """
+    first, second, _ = frames.axes(direction)
+    n_near = (n - 1) // 2
+    turn = 2 * np.pi * np.arange(n_near) / max(n_near, 1)
+    flat = np.stack([np.cos(turn), np.sin(turn)], -1) * AROUND
+    near = direction + jnp.asarray(flat, jnp.float32) @ jnp.stack([first, second])
+    near = near / jnp.sqrt((near**2).sum(-1, keepdims=True))
+    even = -sphere.fibonacci(n - 1 - n_near) if n - 1 > n_near else np.zeros((0, 3))
+    return jnp.concatenate([direction[None], near, jnp.asarray(even, jnp.float32)])
+
+
+def _mirrored(pulses: Pulses, direction: jax.Array) -> jax.Array:
+    """Give mirror images [2, 3] of a direction: at the upright plane, and at any plane, that fits
+    the places of pulses best.
+    """
+    weight = jnp.where(pulses.mask, 1.0, 0.0)
+    weight = weight / jnp.maximum(weight.sum(), 1)
+    away = jnp.where(pulses.mask[:, None], pulses.position - weight @ pulses.position, 0)
+    spread = (weight[:, None] * away).T @ away + 1e-3 * jnp.diag(jnp.arange(3.0))
+    flat = jnp.linalg.eigh(spread[:2, :2])[1][:, 0]
+    normal = jnp.stack([jnp.append(flat, 0), jnp.linalg.eigh(spread)[1][:, 0]])
+    return direction - 2 * (normal @ direction)[:, None] * normal
+
+
+def _distinct(given: tuple, n: int) -> tuple:
+    """Choose n of the starts (chart, x, modules, value), the likeliest first, that are at least
+    APART from each other; where there are fewer, the likeliest of the others.
+    """
+    chart, value = given[0], given[-1]
+    left = jnp.where(jnp.isfinite(value), value, -WORST)
+    chosen = []
+    for _ in range(n):
+        best = jnp.argmax(left)
+        chosen.append(best)
+        near = ((chart.direction - chart.direction[best]) ** 2).sum(-1) < APART**2
+        left = jnp.where(near, left - WORST, left).at[best].set(-jnp.inf)
+    return jax.tree.map(lambda a: a[jnp.stack(chosen)], given)
 
 
 def _energy(setup: Setup, pulses: Pulses, event: Truth, modules: jax.Array) -> jax.Array:
@@ -292,6 +286,16 @@ def _energy(setup: Setup, pulses: Pulses, event: Truth, modules: jax.Array) -> j
     there = jnp.maximum(pulses.mask.sum() - noise, 0.5)
     share = jnp.interp(jnp.log(there), jnp.log(expected + 1e-6), share)
     return jnp.log(share) - jnp.log1p(-share)
+
+
+def _value(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array
+) -> jax.Array:
+    """Give log L of one event, with the prior of its energy."""
+    event = coordinates.truth(setup.kind, setup.prior, chart, x)
+    seen = likelihood.at_pulses(setup, pulses, event)
+    value = likelihood.log_rate(setup, pulses, seen, linear=True).sum()
+    return value - likelihood.total(setup, event, modules) + coordinates.log_energy_prior(x)
 
 
 class _State(NamedTuple):
@@ -342,9 +346,9 @@ def _state(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: ja
 
 def _climb(
     setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, n_steps: int
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     """Climb the likelihood of one event by scoring, each step only where it is a gain; coordinates
-    that have a prior stay where that is not negligible.
+    that have a prior stay where that is not negligible. Gives coordinates and the value there.
     """
     spread = [getattr(setup.prior, name)[1] for name in prior.NUISANCES]
     most = jnp.array([jnp.inf] * (len(x) - 4) + [MOST_LOGIT, *(MOST_PULL * s for s in spread)])
@@ -361,4 +365,4 @@ def _climb(
 
     start = _state(setup, pulses, chart, x, modules), jnp.float32(DAMPING)
     (state, _), _ = jax.lax.scan(step, start, None, n_steps)
-    return state.x
+    return state.x, state.value

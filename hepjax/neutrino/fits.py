@@ -1,7 +1,7 @@
 """Likelihood fits of directions, many starts at once: what telescopes do without a network.
 
-`line` is the seed of old, a plane wave through the pulses. `fit` starts from it and from directions
-all over the sphere, makes a first guess from each (`first_guess`), and goes on from the best few
+`line` is the seed of old, a plane wave through the pulses. `fit` starts from directions all over
+the sphere, makes first guesses that are not alike (`first_guess`), and goes on from the best few
 with the exact likelihood, by Newton's method with the Hessian made positive, each step taken only
 where it is a gain. All is of fixed shape: vmap over events, or `fits` for a batch in parts.
 
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from hepjax.neutrino import coordinates, first_guess, frames, likelihood, prior
 from hepjax.neutrino.coordinates import Chart
@@ -30,14 +29,12 @@ from hepjax.neutrino.simulation import Setup
 
 STEP = 0.05
 """Of the differences of gradients that make a Hessian, in units of the coordinates."""
-AROUND = 0.2
-"""Distance of starts around the line fit from it, rad."""
 
 
 class Settings(NamedTuple):
-    """How a fit goes: n_starts directions, from each a first guess with n_climb steps up the
-    likelihood (`first_guess`), of which n_kept go on for n_newton steps; n_modules near the track
-    are asked what they expect; profiled: fit nuisances too.
+    """How a fit goes: n_starts directions, twice n_climb steps up the likelihood for the best first
+    guesses from them (`first_guess`), of which n_kept go on for n_newton steps; n_modules near the
+    track are asked what they expect; profiled: fit nuisances too.
     """
 
     n_starts: int = 20
@@ -94,16 +91,18 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
         raise ValueError(f"n_kept: {settings.n_kept}, expected 1 to {settings.n_starts} starts")
     n_modules = min(settings.n_modules, len(setup.detector.efficiency))
 
-    climb = first_guess.Settings(n_steps=settings.n_climb)
-    charts, x, _ = jax.vmap(lambda n: first_guess.toward(setup, pulses, n, climb))(
-        _directions(pulses, settings.n_starts)
+    guessing = first_guess.Settings(
+        n_starts=settings.n_starts,
+        n_kept=min(2 * settings.n_kept, settings.n_starts),
+        n_climb=settings.n_climb,
+        n_modes=settings.n_kept,
+        n_steps=settings.n_climb,
     )
+    found = frames.line(*(x[None] for x in (pulses.position, pulses.time, pulses.mask)))
+    charts, x, _ = first_guess.modes(setup, pulses, found.direction[0], guessing)
     if not settings.profiled:
         x = x.at[:, -3:].set(0)
     events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(charts, x)
-    value = jax.vmap(lambda t: likelihood.all_photons(setup, pulses, t))(events)
-    kept = jnp.argsort(-jnp.where(jnp.isfinite(value), value, -jnp.inf))[: settings.n_kept]
-    charts, events, x = jax.tree.map(lambda a: a[kept], (charts, events, x))
     modules = jax.vmap(lambda t: coordinates.nearest(setup, t, n_modules))(events)
     newton = jax.vmap(lambda c, x, m: _newton(setup, pulses, c, x, m, settings))
     x, value, hessian = newton(charts, x, modules)
@@ -119,29 +118,6 @@ def positive(hessian: jax.Array) -> tuple[jax.Array, jax.Array]:
     value, vector = jnp.linalg.eigh((hessian + hessian.T) / 2)
     size = jnp.maximum(jnp.abs(value), 1e-2)
     return (vector * size) @ vector.T, (vector / size) @ vector.T
-
-
-def _directions(pulses: Pulses, n: int) -> jax.Array:
-    """Give directions to start from [start, 3]: a robust line fit, half of the others around it,
-    and half even over the sphere.
-    """
-    found = frames.line(*(x[None] for x in (pulses.position, pulses.time, pulses.mask)))
-    axes = frames.axes(found.direction)[0]
-    n_near = (n - 1) // 2
-    turn = 2 * np.pi * np.arange(n_near) / max(n_near, 1)
-    flat = np.stack([np.cos(turn), np.sin(turn)], -1) * AROUND
-    near = axes[2] + jnp.asarray(flat, jnp.float32) @ axes[:2]
-    near = near / jnp.sqrt((near**2).sum(-1, keepdims=True))
-    return jnp.concatenate([axes[2][None], near, _even(n - 1 - n_near)])
-
-
-def _even(n: int) -> jax.Array:
-    """Spread n directions [start, 3] over the sphere."""
-    k = np.arange(n) + 0.5
-    z = 1 - 2 * k / max(n, 1)
-    angle = k * np.pi * (3 - np.sqrt(5))
-    r = np.sqrt(1 - z**2)
-    return jnp.asarray(np.stack([r * np.cos(angle), r * np.sin(angle), z], -1), jnp.float32)
 
 
 def _newton(

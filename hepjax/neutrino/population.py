@@ -8,6 +8,11 @@ Only the last round counts; its draws are independent, and their effective numbe
 w^2, tells whether the mixture has become like the density. What no round has ever met it does not
 know, so start from all modes that are known, and wide.
 
+`recycled` makes do with hundreds of draws, of a density that is of one piece: one Student's
+distribution, which moves to the mean and covariance of all draws so far after each round, every
+draw weighted by the mixture of all rounds (adaptive multiple importance sampling, arXiv:0907.1254).
+Its numbers are those of a Sobol sequence, the same at each call: it takes no key.
+
 >>> def log_p(x):
 ...     return -((x[0] - 1) ** 2) / 2 - (x[1] - x[0] ** 2) ** 2
 >>> draws = sample(jax.random.key(1), log_p, around(jnp.zeros((1, 2)), jnp.eye(2)[None], 8))
@@ -15,16 +20,24 @@ know, so start from all modes that are known, and wide.
 (True, 1.0)
 """
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy import special, stats
 
 FREEDOM = 5.0
 """Degrees of freedom of Student's distributions."""
 LEAST = 1e-6
 """Added to variances."""
+NOTHING = -1e6
+"""Log weight of draws of which none has any."""
+POWERS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.08, 0.03)
+"""To which weights are raised while few draws have all of the weight."""
 
 
 class Settings(NamedTuple):
@@ -101,10 +114,7 @@ def sample(
 
     def turn(mixture: Mixture, key: jax.Array) -> tuple[Mixture, None]:
         x, _, log_weight, each, squared = look(key, mixture, settings.n_draws)
-        powers = jnp.linspace(1.0, 0.05, 20)
-        worth = jax.vmap(lambda power: effective(jax.nn.softmax(power * log_weight)))(powers)
-        power = powers[jnp.argmax(worth >= settings.share * settings.n_draws)]
-        weight = jax.nn.softmax(power * log_weight)
+        weight, _ = tempered(log_weight, settings.share * settings.n_draws)
         return _moved(mixture, x, weight, each, squared), None
 
     keys = jax.random.split(key, settings.n_rounds + 1)
@@ -112,6 +122,95 @@ def sample(
     x, value, log_weight, _, _ = look(keys[-1], mixture, settings.n_last)
     weight = jax.nn.softmax(log_weight)
     return Draws(x, value, weight, effective(weight), mixture)
+
+
+class Recycled(NamedTuple):
+    """x: [draw, dim] of all rounds; log_weight: [draw], of mean the integral of the density; power:
+    to which weights are raised; weight: [draw] then, of sum 1; mean: [dim] and covariance: [dim,
+    dim] by them.
+    """
+
+    x: Any
+    log_weight: Any
+    power: Any
+    weight: Any
+    mean: Any
+    covariance: Any
+
+
+def recycled(
+    log_p: Callable[[jax.Array], jax.Array],
+    mean: jax.Array,
+    covariance: jax.Array,
+    *,
+    n_rounds: int,
+    n_draws: int,
+    least: float = 20.0,
+) -> Recycled:
+    """Draw n_rounds of n_draws from log_p: x [dim] -> log density, from a mean [dim] and covariance
+    [dim, dim] on; weights are raised to a power at which at least so many draws count.
+
+    Where log_p is not finite there is nothing. Pure; differs from call to call by log_p alone.
+    """
+    dim = len(mean)
+    n = n_rounds * n_draws
+    eye = jnp.eye(dim)
+    table = jnp.asarray(_student(n_rounds, n_draws, dim))
+
+    log_unit = special.gammaln((FREEDOM + dim) / 2) - special.gammaln(FREEDOM / 2)
+    log_unit = float(log_unit) - dim / 2 * math.log(FREEDOM * math.pi)
+
+    def log_q(squared: jax.Array, log_size: jax.Array) -> jax.Array:
+        return log_unit - (FREEDOM + dim) / 2 * jnp.log1p(squared / FREEDOM) - log_size
+
+    def turn(state: tuple, given: tuple) -> tuple[tuple, tuple]:
+        mean, covariance, x, value, mixture, before = state
+        k, numbers = given
+        factor = jnp.linalg.cholesky(covariance + LEAST * eye)
+        inverse = jax.scipy.linalg.solve_triangular(factor, eye, lower=True)
+        one = mean, inverse, jnp.log(jnp.diagonal(factor)).sum()
+        before = jax.tree.map(lambda all_, new: all_.at[k].set(new), before, one)
+        new = mean + numbers @ factor.T
+        its = jax.vmap(log_p)(new)
+        old = log_q((((x - mean) @ inverse.T) ** 2).sum(-1), one[2])
+        z = jnp.einsum("kdi,kji->kdj", new - before[0][:, None], before[1])
+        each = log_q((z**2).sum(-1), before[2][:, None])
+        each = jnp.where(jnp.arange(n_rounds)[:, None] <= k, each, -jnp.inf)
+
+        def kept(all_: jax.Array, new: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_slice_in_dim(all_, new, k * n_draws, 0)
+
+        mixture = kept(jnp.logaddexp(mixture, old), jax.nn.logsumexp(each, axis=0))
+        x, value = kept(x, new), kept(value, jnp.where(jnp.isfinite(its), its, -jnp.inf))
+        there = jnp.arange(n) < (k + 1) * n_draws
+        log_weight = jnp.where(there, value - mixture + jnp.log(k + 1.0), -jnp.inf)
+        nothing = ~jnp.isfinite(log_weight).any()
+        log_weight = jnp.where(nothing & there, NOTHING, log_weight)
+        weight, power = tempered(log_weight, least)
+        mean = weight @ x
+        away = x - mean
+        covariance = (weight[:, None] * away).T @ away
+        return (mean, covariance, x, value, mixture, before), (log_weight, power, weight)
+
+    zeros = jnp.zeros
+    none = jnp.full(n, -jnp.inf)
+    before = zeros((n_rounds, dim)), zeros((n_rounds, dim, dim)), zeros(n_rounds)
+    state = mean, covariance, zeros((n, dim)), none, none, before
+    state, seen = jax.lax.scan(turn, state, (jnp.arange(n_rounds), table))
+    log_weight, power, weight = (each[-1] for each in seen)
+    return Recycled(state[2], log_weight, power, weight, *state[:2])
+
+
+def tempered(log_weight: jax.Array, least: float | jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Raise weights [draw] to the largest of POWERS at which they are worth so many draws; gives
+    them [draw], of sum 1, and the power.
+    """
+    powers = jnp.array(POWERS)
+    weight = jnp.exp(powers[:, None] * (log_weight - log_weight.max()))
+    total = weight.sum(-1)
+    enough = total**2 / (weight**2).sum(-1) >= least
+    k = jnp.where(enough.any(), jnp.argmax(enough), len(POWERS) - 1)
+    return weight[k] / total[k], powers[k]
 
 
 def effective(weight: jax.Array) -> jax.Array:
@@ -123,6 +222,18 @@ def chosen(key: jax.Array, draws: Draws, n: int) -> jax.Array:
     """Choose n of the draws by their weights, as evenly as can be (systematic): indices [n]."""
     at = (jnp.arange(n) + jax.random.uniform(key)) / n
     return jnp.minimum(jnp.searchsorted(jnp.cumsum(draws.weight), at), len(draws.weight) - 1)
+
+
+@functools.cache
+def _student(n_rounds: int, n_draws: int, dim: int) -> np.ndarray:
+    """Give numbers [round, draw, dim] of Student's distribution, spread evenly by Sobol's sequence
+    (scrambled, in blocks: what belongs to a round is even by itself).
+    """
+    n_sequence = 2 ** math.ceil(math.log2(n_rounds * n_draws))
+    u = stats.qmc.Sobol(dim + 1, rng=0).random(n_sequence)[: n_rounds * n_draws]
+    u = np.clip(u, 1e-6, 1 - 1e-6)
+    stretch = np.sqrt(FREEDOM / 2 / stats.gamma.ppf(u[:, dim:], FREEDOM / 2))
+    return (stats.norm.ppf(u[:, :dim]) * stretch).reshape(n_rounds, n_draws, dim).astype(np.float32)
 
 
 def _drawn(key: jax.Array, mixture: Mixture, n: int) -> jax.Array:

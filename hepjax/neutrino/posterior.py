@@ -1,17 +1,18 @@
-"""The posterior of an event's direction: an encoder of its pulses and a flow of the sphere.
+"""The posterior of an event's direction: an encoder of its pulses and flows of the sphere.
 
 A network that is trained to give true directions, of events drawn from a prior, a high density
-gives the posterior (arXiv:1605.06376). Here it looks at an event from a first guess of it
-(`first_guess`), in the frame of its own light, and gives all parameters of the flow
-(`flows.sphere`) at once. The flow sees the sky through a lens (`sphere.magnified`) at the guess,
-which makes the errors that the likelihood's slopes promise about 1 rad wide: what there is to learn
-is of order one, for events of a degree and of a minute of arc. Whatever the guess, the posterior is
-one of the pulses: a bad guess makes it wider and no worse calibrated. All of it is pure:
+gives the posterior (arXiv:1605.06376). Here it looks at an event and at a sketch of its posterior
+(`sketches`), in the frame of its own light, and gives all parameters of flows (`flows.sphere`) at
+once, one of each mode of the sketch, and their shares. A flow sees the sky through a lens
+(`sphere.magnified`) at its mode's mean, which makes its covariance round and about 1 rad wide: what
+there is to learn is of order one, for events of a degree and of a minute of arc. Whatever the
+sketch, the posterior is one of the pulses: a bad one makes it wider and no worse calibrated.
+All of it is pure:
 `Posterior` says what it is made of, variables come and go. `encode` is done once for an event;
 `log_prob`, `sample` and a scan of the whole sky go on from what it gives.
 
 >>> Encoded._fields
-('params', 'axes', 'scale')
+('log_share', 'params', 'axes', 'lens')
 """
 
 from typing import Any, NamedTuple
@@ -21,77 +22,112 @@ import jax.numpy as jnp
 
 from hepjax import sphere
 from hepjax.flows import sphere as flow
-from hepjax.neutrino import data, first_guess, frames, simulation
+from hepjax.neutrino import data, frames, simulation, sketches
 from hepjax.nn import model
 
 
 class Posterior(NamedTuple):
-    """encoder: gives flow.size(plan) numbers of frames.Features; plan: of the flow; setup: detector
-    and medium that the guess takes to be there; guess: how it is made, or None for the line fit of
-    `frames`, which asks no likelihood, and no lens.
+    """encoder: gives `size` numbers of frames.Features; plan: of the flows; setup: detector and
+    medium that the sketch takes to be there; sketch: how it is made, or None for the line fit
+    of `frames`, which asks no likelihood, and no lens.
     """
 
     encoder: model.Model
     plan: flow.Plan
     setup: simulation.Setup
-    guess: first_guess.Settings | None = first_guess.DEFAULT
+    sketch: sketches.Settings | None = sketches.DEFAULT
 
 
 class Encoded(NamedTuple):
-    """params: [event, number] of the flow, float32; axes: [event, axis, 3] in which it stands, the
-    third one towards the guess; scale: [event] rad, of the lens.
+    """log_share: [event, mode]; params: [event, mode, number] of the flows, float32; axes: [event,
+    mode, axis, 3] in which they stand, the third one towards the mean of the sketch; lens: [event,
+    mode, 2, 2] rad, lower triangular.
     """
 
+    log_share: Any
     params: Any
     axes: Any
-    scale: Any
+    lens: Any
 
 
-def look(posterior: Posterior, pulses: data.Pulses) -> tuple[frames.Features, jax.Array, jax.Array]:
-    """Make the first guess of each event; gives the features that the encoder is to see, axes
-    [event, axis, 3] and scale [event].
-    """
-    if posterior.guess is None:
+class Look(NamedTuple):
+    """features: that the encoder is to see; log_share, axes, lens: as Encoded, by the sketch."""
+
+    features: frames.Features
+    log_share: Any
+    axes: Any
+    lens: Any
+
+
+def size(plan: flow.Plan, settings: sketches.Settings | None = sketches.DEFAULT) -> int:
+    """Count the numbers that an encoder has to give: of each mode those of a flow and a share."""
+    n_modes = 1 if settings is None else settings.guess.n_modes
+    return n_modes * (flow.size(plan) + 1)
+
+
+def look(posterior: Posterior, pulses: data.Pulses) -> Look:
+    """Sketch each event."""
+    if posterior.sketch is None:
         frame = frames.frame(pulses)
         features = frames.features(pulses, frame, posterior.setup.medium)
-        return features, frame.axes, jnp.ones(len(pulses.mask), jnp.float32)
-    found = first_guess.guess(posterior.setup, pulses, posterior.guess)
-    scored = first_guess.scores(posterior.setup, pulses, found)
-    features = first_guess.features(posterior.setup, pulses, found, scored)
-    return features, first_guess.frame(found).axes, first_guess.scale(scored)
+        n = len(pulses.mask)
+        lens = jnp.tile(jnp.eye(2), (n, 1, 1, 1))
+        return Look(features, jnp.zeros((n, 1)), frame.axes[:, None], lens)
+    found = sketches.sketch(posterior.setup, pulses, posterior.sketch)
+    features = sketches.features(posterior.setup, pulses, found)
+    chart = found.guess.chart
+    axes = jnp.stack([chart.first, chart.second, chart.direction], -2)
+    return Look(features, sketches.shares(found.looks), axes, sketches.lens(found.looks))
 
 
 def init(posterior: Posterior, key: jax.Array, pulses: data.Pulses) -> model.Variables:
     """Set up variables; pulses: an example, of which shapes matter."""
-    shapes, _, _ = jax.eval_shape(lambda p: look(posterior, p), pulses)
+    shapes = jax.eval_shape(lambda p: look(posterior, p), pulses).features
     features = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), shapes)
     return posterior.encoder.init(key, features)
 
 
 def encode(posterior: Posterior, variables: Any, pulses: data.Pulses) -> Encoded:
-    """Find the flow of each event."""
-    features, axes, scale = jax.lax.stop_gradient(look(posterior, pulses))
-    params = posterior.encoder.apply(variables, features)
-    return Encoded(params.astype(jnp.float32), axes, scale)
+    """Find the flows of each event."""
+    seen = jax.lax.stop_gradient(look(posterior, pulses))
+    found = posterior.encoder.apply(variables, seen.features).astype(jnp.float32)
+    found = found.reshape(*seen.log_share.shape, -1)
+    log_share = jax.nn.log_softmax(seen.log_share + found[..., 0])
+    return Encoded(log_share, found[..., 1:], seen.axes, seen.lens)
 
 
 def log_prob(posterior: Posterior, encoded: Encoded, direction: Any) -> jax.Array:
     """Give the logarithm of the density, 1 / sr, [..., event] at directions [..., event, 3]."""
-    local, log_ratio = sphere.magnified(_turned(encoded.axes, direction), encoded.scale)
-    return flow.log_prob(posterior.plan, encoded.params, local) + log_ratio
+    local = _turned(encoded.axes, jnp.asarray(direction)[..., None, :])
+    local, log_ratio = sphere.magnified(local, _inverse(encoded.lens))
+    each = flow.log_prob(posterior.plan, encoded.params, local) + log_ratio
+    return jax.nn.logsumexp(each + encoded.log_share, -1)
 
 
 def sample(
     posterior: Posterior, encoded: Encoded, key: jax.Array, n_samples: int
 ) -> tuple[jax.Array, jax.Array]:
     """Draw directions [sample, event, 3] and their log_prob [sample, event]."""
-    seen, log_p = flow.sample(key, posterior.plan, encoded.params, n_samples)
-    local, log_ratio = sphere.magnified(seen, 1 / encoded.scale)
-    return _turned(jnp.swapaxes(encoded.axes, -1, -2), local), log_p - log_ratio
+    first, second = jax.random.split(key)
+    seen, _ = flow.sample(first, posterior.plan, encoded.params, n_samples)
+    local, _ = sphere.magnified(seen, encoded.lens)
+    each = _turned(jnp.swapaxes(encoded.axes, -1, -2), local)
+    shape = (n_samples, len(encoded.log_share))
+    mode = jax.random.categorical(second, encoded.log_share, shape=shape)
+    n = jnp.take_along_axis(each, mode[..., None, None], -2)[..., 0, :]
+    return n, log_prob(posterior, encoded, n)
+
+
+def _inverse(factor: jax.Array) -> jax.Array:
+    """Invert lower triangular matrices [..., 2, 2]."""
+    first, across, second = factor[..., 0, 0], factor[..., 1, 0], factor[..., 1, 1]
+    rows = [
+        jnp.stack([1 / first, jnp.zeros_like(first)], -1),
+        jnp.stack([-across / (first * second), 1 / second], -1),
+    ]
+    return jnp.stack(rows, -2)
 
 
 def _turned(axes: Any, vector: Any) -> jax.Array:
-    """Multiply [event, 3, 3] by [..., event, 3], and make it a unit vector again."""
-    return sphere.unit(
-        jnp.einsum("eij,...ej->...ei", axes, jnp.asarray(vector), precision="highest")
-    )
+    """Multiply [event, mode, 3, 3] by [..., event, mode, 3], and make it a unit vector again."""
+    return sphere.unit(jnp.einsum("emij,...emj->...emi", axes, vector, precision="highest"))

@@ -43,9 +43,9 @@ def simulate():
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A posterior whose network is as small as can be, and which makes no guess."""
+    """A posterior whose network is as small as can be, and which makes no sketch."""
     plan = flow.Plan(n_layers=2)
-    network = pulse_transformer.small(flow.size(plan), width=16, n_layers=1, n_heads=2)
+    network = pulse_transformer.small(posterior.size(plan, None), width=16, n_layers=1, n_heads=2)
     detector = detectors.hang(detectors.hexagonal((2, 3, 2), 100.0), np.linspace(-200.0, 200.0, 3))
     setup = simulation.setup(detector, WATER)
     return posterior.Posterior(model.from_linen(network), plan, setup, None)

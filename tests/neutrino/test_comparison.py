@@ -55,7 +55,7 @@ def test_draws_that_are_all_one_have_no_area():
 @pytest.mark.slow
 def test_all_of_it_on_a_small_telescope(small):
     plan = flow.Plan(n_layers=2)
-    network = pulse_transformer.small(flow.size(plan), width=16, n_layers=1, n_heads=2)
+    network = pulse_transformer.small(posterior.size(plan), width=16, n_layers=1, n_heads=2)
     chosen = posterior.Posterior(model.from_linen(network), plan, small)
     pulses = jax.tree.map(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), _shapes(small))
     variables = posterior.init(chosen, jax.random.key(0), pulses)

@@ -79,8 +79,8 @@ def test_edges_follow_what_is_learned(net, variables, inputs):
 def test_it_stands_where_the_transformer_does(tracks, cluster):
     pulses, truth = tracks
     plan = flow.Plan(n_layers=2)
-    network = model.from_linen(dynedge.small(flow.size(plan), **SIZES))
-    whole = posterior.Posterior(network, plan, cluster)
+    network = model.from_linen(dynedge.small(posterior.size(plan, None), **SIZES))
+    whole = posterior.Posterior(network, plan, cluster, None)
     variables = jax.jit(lambda k: posterior.init(whole, k, pulses))(jax.random.key(0))
 
     @jax.jit

@@ -76,3 +76,39 @@ def test_too_few_draws_are_named(sampled):
     few = population.Settings(n_draws=2)
     with pytest.raises(ValueError, match="n_draws: 2, expected more than 2 dimensions"):
         population.sample(jax.random.key(0), gaussian, sampled.mixture, few)
+
+
+@pytest.fixture(scope="module")
+def banana():
+    """Draws of a bent density from a start that is off."""
+
+    def log_p(x):
+        return -(x[0] ** 2) / 2 - (x[1] - 0.4 * x[0] ** 2) ** 2
+
+    start = jnp.array([3.0, -2.0]), 0.5 * jnp.eye(2)
+    return jax.jit(lambda: population.recycled(log_p, *start, n_rounds=16, n_draws=64))()
+
+
+def test_recycled_draws_find_moments_and_size(banana):
+    assert banana.power == 1
+    assert population.effective(banana.weight) > 300
+    np.testing.assert_allclose(banana.mean, [0, 0.4], atol=0.1)
+    np.testing.assert_allclose(np.diag(banana.covariance), [1, 0.82], rtol=0.2)
+    integral = np.exp(np.asarray(banana.log_weight, float)).mean()
+    assert integral == pytest.approx(np.sqrt(2) * np.pi, rel=0.15)
+
+
+def test_weights_are_tempered_where_few_have_all():
+    log_weight = jnp.array([0.0, -5, -5, -5, -5])
+    weight, power = population.tempered(log_weight, 3.0)
+    assert power < 1
+    assert population.effective(weight) >= 3
+    assert population.tempered(log_weight, 1.0)[1] == 1
+    assert population.tempered(log_weight, 6.0)[1] == population.POWERS[-1]
+
+
+def test_where_there_is_nothing_it_says_so():
+    nothing = lambda x: -jnp.inf * jnp.ones(())  # noqa: E731
+    found = population.recycled(nothing, jnp.zeros(2), jnp.eye(2), n_rounds=2, n_draws=32)
+    assert np.isfinite(found.mean).all()
+    assert float(found.log_weight.max()) == population.NOTHING

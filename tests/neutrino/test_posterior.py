@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hepjax import sphere
-from hepjax.neutrino import first_guess, posterior
+from hepjax.neutrino import first_guess, posterior, pulse_transformer, sketches
+from hepjax.nn import model
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +60,11 @@ def test_padding_does_not_change_a_posterior(tiny, encoded):
 def test_the_frame_turns_back(tiny, encoded):
     """Of a narrow flow along the third axis, samples lie along the line of each event."""
     _, _, _, found = encoded
-    params = jnp.zeros_like(found.params).at[:, 4].set(12.0)  # the first zoom
+    params = jnp.zeros_like(found.params).at[..., 4].set(12.0)  # the first zoom
     n, _ = posterior.sample(tiny, found._replace(params=params), jax.random.key(5), 200)
     middle = np.asarray(n).mean(0)
     middle = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
-    line = np.asarray(found.axes[:, 2])
+    line = np.asarray(found.axes[:, 0, 2])
     away = np.degrees(sphere.angle(middle, line))
     assert (np.minimum(away, 180 - away) < 2).all()
 
@@ -75,19 +76,46 @@ def test_an_event_without_pulses_has_a_posterior(tiny, encoded):
     assert np.isfinite(posterior.log_prob(tiny, found, truth.direction)).all()
 
 
-def test_a_guess_and_its_lens_are_part_of_it(tiny, small, small_events):
-    """With a network that says nothing, densities are those of the lens about the guess."""
-    quick = first_guess.Settings(n_turns=8, n_steps=2, n_modules=64)
-    whole = tiny._replace(setup=small, guess=quick)
+@pytest.fixture(scope="module")
+def silent(tiny, small, small_events):
+    """Posteriors of 16 events by a network that says nothing, so that the sketch alone speaks."""
+    quick = sketches.Settings(first_guess.Settings(n_starts=6, n_kept=4, n_climb=4, n_steps=4), 4)
+    encoder = pulse_transformer.small(posterior.size(tiny.plan, quick), width=16, n_layers=1)
+    whole = posterior.Posterior(model.from_linen(encoder), tiny.plan, small, quick)
     pulses, truth = jax.tree.map(lambda x: x[:16], small_events)
     variables = jax.tree.map(jnp.zeros_like, posterior.init(whole, jax.random.key(0), pulses))
     found = jax.jit(lambda v, p: posterior.encode(whole, v, p))(variables, pulses)
-    assert len(np.unique(found.scale)) == 16
-    plain = found._replace(scale=jnp.ones(16))
-    gain = posterior.log_prob(whole, found, found.axes[:, 2])
-    gain -= posterior.log_prob(whole, plain, found.axes[:, 2])
-    np.testing.assert_allclose(gain, -2 * np.log(found.scale), atol=1e-3)
-    n, log_p = posterior.sample(whole, found, jax.random.key(1), 100)
-    np.testing.assert_allclose(posterior.log_prob(whole, found, n), log_p, atol=5e-3)
+    return whole, found, truth
+
+
+def test_lenses_of_a_sketch_are_part_of_it(silent):
+    """Of one mode, densities at its mean are as high as its lens is narrow."""
+    whole, found, truth = silent
+    assert found.lens.shape == (16, 3, 2, 2)
+    first = found._replace(log_share=jnp.full((16, 3), -1e9).at[:, 0].set(0.0))
+    plain = first._replace(lens=jnp.broadcast_to(jnp.eye(2), found.lens.shape))
+    gain = posterior.log_prob(whole, first, found.axes[:, 0, 2])
+    gain -= posterior.log_prob(whole, plain, found.axes[:, 0, 2])
+    area = np.linalg.det(np.asarray(found.lens[:, 0], float))
+    assert len(np.unique(area)) == 16
+    np.testing.assert_allclose(gain, -np.log(area), atol=1e-3)
     at_truth = posterior.log_prob(whole, found, truth.direction)
-    assert float(jnp.median(at_truth)) > 1 - np.log(sphere.AREA)
+    assert float(jnp.median(at_truth)) > 2 - np.log(sphere.AREA)
+
+
+def test_modes_have_their_shares(silent):
+    whole, found, _ = silent
+    np.testing.assert_allclose(jnp.exp(found.log_share).sum(-1), 1, atol=1e-5)
+    # narrow flows, and modes at right angles: samples are counted
+    axes = jnp.eye(3)[jnp.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]])]
+    share = jnp.array([0.5, 0.3, 0.2])
+    made = found._replace(
+        log_share=jnp.broadcast_to(jnp.log(share), (16, 3)),
+        axes=jnp.broadcast_to(axes, (16, 3, 3, 3)),
+        lens=jnp.broadcast_to(0.01 * jnp.eye(2), (16, 3, 2, 2)),
+    )
+    n, log_p = posterior.sample(whole, made, jax.random.key(1), 500)
+    near = np.argmax(np.einsum("sej,mj->sem", n, np.asarray(axes[:, 2])), -1)
+    counts = np.bincount(near.ravel(), minlength=3) / near.size
+    np.testing.assert_allclose(counts, share, atol=0.02)
+    np.testing.assert_allclose(posterior.log_prob(whole, made, n), log_p, atol=5e-3)

@@ -1,0 +1,233 @@
+"""Sketches of an event's posterior: some hundred draws about each first guess, and their looks.
+
+Where the likelihood is largest is not where its weight lies: arrival times of light that is hardly
+scattered make it steep and wrinkled, and there may be several places. `sketch` goes on from first
+guesses (`first_guess`) with draws in all that is not known, direction, place, time, energy and
+nuisances (`population.recycled`), and takes their mean and covariance for better ones, and their
+mean weight for how likely each is. It is quick and rough: ice between track and modules is that of
+the guess, modules that expect little are taken together, arrival times are read from a coarser
+table, draws are few, and where they would all be worth one or two the weights are tempered. So it
+is no posterior yet; it is what a network looks at (`features`) to make one, through lenses (`lens`)
+that take out means and widths.
+
+>>> from hepjax.neutrino import detectors, media, simulation
+>>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
+>>> pulses, truth = simulation.events(jax.random.key(0), telescope, 2)
+>>> found = sketch(telescope, pulses, Settings(n_rounds=3))
+>>> found.looks.covariance.shape, lens(found.looks).shape
+((2, 3, 9, 9), (2, 3, 2, 2))
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax.neutrino import coordinates, first_guess, frames, light, likelihood, population
+from hepjax.neutrino.coordinates import Chart
+from hepjax.neutrino.data import Pulses
+from hepjax.neutrino.simulation import Setup
+
+WIDTHS = (1e-2, 30.0)
+"""Bounds of the width of the direction, in units of its coordinates: 0.02 and 50 degrees."""
+THINNEST = 0.05
+"""Smallest ratio of its two widths."""
+ENOUGH = 12.0
+"""Draws that should count, or weights are tempered."""
+LEAST_EVIDENCE = -12.0
+"""Of a mode, against the likeliest."""
+
+
+class Settings(NamedTuple):
+    """guess: where it begins; n_rounds of n_draws, of each mode; n_modules: of those that `guess`
+    asks, the brightest, which are asked by each draw.
+    """
+
+    guess: first_guess.Settings = first_guess.DEFAULT
+    n_rounds: int = 8
+    n_draws: int = 64
+    n_modules: int = 96
+
+
+DEFAULT = Settings()
+
+
+class Looks(NamedTuple):
+    """What draws about a mode look like, fields [event, mode, ...].
+
+    covariance: [.., dim, dim] in coordinates of the guess's chart; power: to which weights were
+    raised, 1 if they were enough; effective: draws that they are worth without; evidence: logarithm
+    of the mean weight; offset: [.., 2] from the mean to that without powers, in widths, and
+    moments: [.., 9] third and fourth ones of the direction, where its covariance is 1.
+    """
+
+    covariance: Any
+    power: Any
+    effective: Any
+    evidence: Any
+    offset: Any
+    moments: Any
+
+
+class Sketch(NamedTuple):
+    """guess: at the means of the draws; looks: of them; the likeliest mode first."""
+
+    guess: first_guess.Guess
+    looks: Looks
+
+
+def sketch(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Sketch:
+    """Sketch posteriors of events, fields of pulses [event, pulse, ...]; pure."""
+    found = first_guess.guess(setup, pulses, settings.guess)
+
+    def one(given: tuple) -> tuple:
+        pulses, *of_modes = given
+        each = jax.vmap(lambda c, x, m: _one(setup, pulses, c, x, m, settings))(*of_modes)
+        order = jnp.argsort(-each[1].evidence)
+        return jax.tree.map(lambda a: a[order], each)
+
+    given = pulses, found.chart, found.x, found.modules
+    (chart, x, modules), looks = first_guess.mapped(one, given, 1)
+    return Sketch(first_guess.Guess(chart, x, modules, found.line), looks)
+
+
+def lens(looks: Looks) -> jax.Array:
+    """Give the lower triangular factors [event, mode, 2, 2] of covariances of directions, rad."""
+    return coordinates.ANGLE * _factor(looks.covariance[..., :2, :2])
+
+
+def shares(looks: Looks) -> jax.Array:
+    """Give the logarithm of the share of each mode [event, mode] by its evidence alone; it may be
+    twice the same mode.
+    """
+    return jax.nn.log_softmax(jnp.maximum(looks.evidence - looks.evidence[:, :1], LEAST_EVIDENCE))
+
+
+def features(setup: Setup, pulses: Pulses, found: Sketch) -> frames.Features:
+    """Look at pulses from the mean of the first mode (as `first_guess.features`), at what each of
+    them says of the other modes, and at all modes.
+    """
+    looks = found.looks
+    n_modes = looks.power.shape[1]
+    guesses = [first_guess.mode(found.guess, k) for k in range(n_modes)]
+    seen = [first_guess.scores(setup, pulses, one) for one in guesses]
+    plain = first_guess.features(setup, pulses, guesses[0], seen[0])
+    better = [(seen[0].log_rate - other.log_rate) / 5 for other in seen[1:]]
+    each = [plain.pulse, *(jnp.clip(x, -4, 4)[..., None] for x in better)]
+    axes = first_guess.frame(guesses[0]).axes
+    whole = [plain.whole]
+    for k, one in enumerate(guesses):
+        whole += _looks(jax.tree.map(lambda a, k=k: a[:, k], looks))
+        whole += [one.x[:, -4:-3] / 3, one.x[:, -3:] * 3, shares(looks)[:, k, None] / 5]
+        if k:
+            local = jnp.einsum("eij,ej->ei", axes, one.chart.direction, precision="highest")
+            flat = local[:, :2] / (1 + jnp.abs(local[:, 2:]))
+            away = jnp.einsum("eij,ej->ei", jnp.linalg.inv(lens(looks)[:, 0]), flat)
+            whole += [jnp.arcsinh(flat * 20), local[:, 2:], jnp.arcsinh(2 * away)]
+    pulse = jnp.where(pulses.mask[..., None], jnp.concatenate(each, -1), 0)
+    return frames.Features(pulse, jnp.concatenate(whole, -1), pulses.mask)
+
+
+def _looks(one: Looks) -> list[jax.Array]:
+    """Give numbers [event, ...] of one mode."""
+    factor = lens(one)
+    return [
+        jnp.log(factor[:, 0, :1]) + 5,
+        jnp.log(factor[:, 1, 1:]) + 5,
+        jnp.arcsinh(factor[:, 1, :1] / factor[:, 1, 1:]),
+        jnp.log(jnp.diagonal(one.covariance, axis1=-2, axis2=-1) + 1e-6) / 2 + 1,
+        jnp.log(one.power)[:, None],
+        jnp.log(one.effective)[:, None] / 2 - 1,
+        jnp.arcsinh(one.offset),
+        jnp.arcsinh(one.moments),
+    ]
+
+
+def _factor(covariance: jax.Array) -> jax.Array:
+    """Give the factor [..., 2, 2] of a covariance of directions, kept in bounds."""
+    low, high = WIDTHS
+    first = jnp.sqrt(jnp.maximum(covariance[..., 0, 0], low**2))
+    across = covariance[..., 0, 1] / first
+    left = jnp.maximum(covariance[..., 1, 1] - across**2, 0)
+    first = jnp.minimum(first, high)
+    second = jnp.clip(jnp.sqrt(left), jnp.maximum(THINNEST * first, low), high)
+    across = jnp.clip(across, -second / THINNEST, second / THINNEST)
+    rows = [jnp.stack([first, jnp.zeros_like(first)], -1), jnp.stack([across, second], -1)]
+    return jnp.stack(rows, -2)
+
+
+def _one(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, settings: Settings
+) -> tuple:
+    """Sketch one mode of one event; gives chart, x and modules, and the looks of it."""
+    log_p = _surrogate(setup, pulses, chart, x, modules, settings.n_modules)
+    covariance = jnp.linalg.inv(first_guess.information(setup, pulses, chart, x, modules))
+    size = {"n_rounds": settings.n_rounds, "n_draws": settings.n_draws}
+    draws = population.recycled(log_p, x, covariance, **size, least=ENOUGH)
+    fine = jnp.isfinite(draws.mean).all() & jnp.isfinite(draws.covariance).all()
+    mean, covariance = (
+        jnp.where(fine, a, b)
+        for a, b in ((draws.mean, x), (draws.covariance, WIDTHS[1] ** 2 * jnp.eye(len(x))))
+    )
+    weight = jax.nn.softmax(draws.log_weight)
+    inverse = jnp.linalg.inv(_factor(covariance[:2, :2]))
+    offset = inverse @ (weight @ draws.x - mean)[:2]
+    moments = _moments((draws.x - mean)[:, :2] @ inverse.T, draws.weight)
+    offset, moments = (jnp.where(fine, a, 0) for a in (offset, moments))
+    worth = jnp.where(fine, population.effective(weight), 1)
+    event = coordinates.truth(setup.kind, setup.prior, chart, mean)
+    there = coordinates.around(setup.kind, event, chart.anchor)
+    chart = coordinates.transported(chart, there)
+    rest = jnp.where(jnp.arange(len(x)) >= len(x) - 4, mean, 0)
+    n = settings.n_rounds * settings.n_draws
+    evidence = jnp.where(fine, jax.nn.logsumexp(draws.log_weight) - np.log(n), population.NOTHING)
+    looks = Looks(covariance, draws.power, worth, evidence, offset, moments)
+    return (chart, rest, modules), looks
+
+
+def _surrogate(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, n_modules: int
+) -> Any:
+    """Make the rough log posterior of one event, of coordinates [dim]."""
+    n_modules = min(n_modules, len(modules))
+    nearby = coordinates.truth(setup.kind, setup.prior, chart, x)
+    position, efficiency = (jnp.asarray(a) for a in setup.detector[:2])
+
+    def signal(x: jax.Array) -> jax.Array:
+        event = coordinates.truth(setup.kind, setup.prior, chart, x)
+        seen = light.expected(setup.kind, setup.medium, event, position[modules], area=setup.area)
+        return seen.mean.sum(0) * efficiency[modules] * event.efficiency
+
+    _, bright = jax.lax.top_k(signal(x), n_modules)
+    dim_ = jnp.ones(len(modules)).at[bright].set(0)
+    log_dim, slope = jax.value_and_grad(lambda x: jnp.log(signal(x) @ dim_ + 1e-6))(x)
+    asked = modules[bright]
+    where = jnp.concatenate([pulses.position, position[asked]])
+    optics = light.optics(setup.kind, setup.medium, nearby, where)
+    n = len(pulses.time)
+    at_pulses = light.Optics(*(a[:, :n] for a in optics))
+    at_modules = light.Optics(*(a[:, n:] for a in optics))
+
+    def log_p(y: jax.Array) -> jax.Array:
+        event = coordinates.truth(setup.kind, setup.prior, chart, y)
+        seen = likelihood.at_pulses(setup, pulses, event, at_pulses)
+        rate = likelihood.log_rate(setup, pulses, seen, linear=True).sum()
+        given = {"area": setup.area, "optics": at_modules}
+        seen = light.expected(setup.kind, setup.medium, event, position[asked], **given)
+        total = (seen.mean * efficiency[asked]).sum() * event.efficiency
+        total += jnp.exp(jnp.clip(log_dim + (y - x) @ slope, -20, 6))
+        return rate - total + coordinates.log_prior(setup, y, event)
+
+    return log_p
+
+
+def _moments(z: jax.Array, weight: jax.Array) -> jax.Array:
+    """Give the four third and five fourth moments of z [draw, 2], less those of a Gaussian."""
+    powers = [z ** np.array(k) for k in _ORDERS]
+    each = jnp.stack([p[:, 0] * p[:, 1] for p in powers], -1)
+    return weight @ each - jnp.array(_GAUSSIAN)
+
+
+_ORDERS = [(3, 0), (2, 1), (1, 2), (0, 3), (4, 0), (3, 1), (2, 2), (1, 3), (0, 4)]
+_GAUSSIAN = [0.0, 0, 0, 0, 3, 0, 1, 0, 3]

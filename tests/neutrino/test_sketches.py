@@ -1,0 +1,89 @@
+"""Sketches: their means and widths against the truth, and what becomes of events of nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax.neutrino import coordinates, first_guess, frames, sketches
+
+
+@pytest.fixture(scope="module")
+def sketched(small, small_events):
+    def both(pulses):
+        found = sketches.sketch(small, pulses)
+        return found, sketches.features(small, pulses, found)
+
+    return jax.jit(both)(jax.tree.map(lambda x: x[:128], small_events[0]))
+
+
+@pytest.mark.smoke
+def test_widths_are_the_errors(small_events, sketched):
+    """In units of the lens of the mode that is nearest, two in five truths are within 1."""
+    found, _ = sketched
+    truth = small_events[1].direction[:128]
+
+    def to(charts, n):
+        return jax.vmap(lambda c: coordinates.tangents(c, n))(charts)
+
+    flat = coordinates.ANGLE * np.asarray(jax.vmap(to)(found.guess.chart, truth))
+    z = np.linalg.solve(np.asarray(sketches.lens(found.looks)), flat[..., None])[..., 0]
+    away = np.linalg.norm(z, axis=-1)
+    assert 0.25 < (away.min(1) < 1).mean() < 0.65
+    assert (away.min(1) > 4).mean() < 0.15
+    assert (away[:, 0] > 4).mean() < 0.3
+
+
+def test_the_rough_likelihood_is_close_to_the_exact_one(small, small_events):
+    """Around a guess, up to a constant."""
+    pulses = jax.tree.map(lambda x: x[:8], small_events[0])
+    found = first_guess.mode(first_guess.guess(small, pulses, first_guess.Settings(4, 8, 3)), 0)
+    moves = 0.3 * jax.random.normal(jax.random.key(0), (20, 9))
+
+    def both(pulses, chart, x, modules):
+        rough = sketches._surrogate(small, pulses, chart, x, modules, 96)
+        exact = lambda y: coordinates.log_posterior(small, pulses, chart, y)  # noqa: E731
+        y = jnp.concatenate([x[None], x + moves])
+        return jnp.stack([jax.vmap(rough)(y), jax.vmap(exact)(y)])
+
+    value = jax.jit(jax.vmap(both))(pulses, found.chart, found.x, found.modules)
+    value = np.maximum(np.asarray(value), -1e9)
+    rough, exact = np.moveaxis(value - value[..., :1], 1, 0)
+    there = exact > -30
+    assert there.mean() > 0.2
+    assert np.median(np.abs(rough - exact)[there]) < 0.3
+    assert np.quantile(np.abs(rough - exact)[there], 0.9) < 2
+
+
+def test_evidence_falls_and_shares_are_probabilities(sketched):
+    looks = sketched[0].looks
+    assert (np.diff(np.asarray(looks.evidence), axis=1) <= 0).all()
+    share = np.exp(np.asarray(sketches.shares(looks)))
+    np.testing.assert_allclose(share.sum(1), 1, atol=1e-5)
+    assert 0.3 < np.median(share[:, 0]) <= 1
+
+
+def test_features_have_one_shape_and_are_finite(sketched):
+    features = sketched[1]
+    assert features.pulse.shape == (128, 48, frames.N_PULSE + 12)
+    assert all(np.isfinite(x).all() for x in features)
+    assert (np.abs(features.whole) < 40).all()
+
+
+def test_an_event_without_pulses_has_a_wide_sketch(small, small_events):
+    empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), small_events[0])
+    found = sketches.sketch(small, empty)
+    assert (np.degrees(sketches.lens(found.looks)[:, :, 0, 0]) > 5).all()
+    features = sketches.features(small, empty, found)
+    assert all(np.isfinite(x).all() for x in features)
+
+
+def test_lenses_are_kept_in_bounds():
+    thin = jnp.array([[1.0, 0.0], [0.0, 1e-12]])
+    factor = np.asarray(sketches._factor(thin))
+    assert factor[1, 1] == pytest.approx(sketches.THINNEST)
+    wide = np.asarray(sketches._factor(jnp.array([[1e6, 1e6], [1e6, 2e6]])))
+    assert (np.diag(wide) == sketches.WIDTHS[1]).all()
+    c = np.array([[2.0, 0.5], [0.5, 1.0]])
+    factor = np.asarray(sketches._factor(jnp.asarray(c)))
+    np.testing.assert_allclose(factor @ factor.T, c, rtol=1e-5)
