@@ -9,11 +9,11 @@ Expected: coverage within 1 % of nominal overall and 2 % in bins; areas of 90 % 
 
 Tracks (or cascades, or starting tracks) are simulated as they are needed, in a detector and medium
 whose likelihood is known, scattering, absorption and efficiency varied with each event. A
-transformer looks at the pulses and gives the parameters of a flow of directions. It is tested on
+transformer looks at the pulses and a sketch of the posterior and gives the parameters of flows. On
 new events: does its region of 90 % hold the truth in 90 % of them, overall and in bins; how large
-is it, beside the posterior that is drawn from the likelihood itself; how far
-is its mean direction from the truth, beside the likelihood's best fit, in ice as it is taken to be
-and in ice that scatters and absorbs 20 % more. One event is scanned over the sky, to sky.fits.
+is it, beside the posterior that is drawn from the likelihood itself; how far is its mean from the
+truth, beside the likelihood's best fit, in ice as it is taken to be and in ice that scatters and
+absorbs 20 % more. One event is scanned over the sky, to sky.fits.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Config:
     n_flow_layers: int = 5
     n_modes: int = 3  # of the sketch by the likelihood that the network looks at; 0: a line fit
     n_rounds: int = 8  # of draws about each
-    n_steps: int = 9_000  # of the training
+    n_steps: int = 1_500  # of the training
     n_events: int = 256  # a step
     learning_rate: float = 2e-3
     n_test: int = 100_000  # events that coverage is counted with
@@ -72,12 +72,11 @@ class Config:
 
 MISTAKEN = 0.8
 """Lengths of scattering and absorption over nominal where ice is not as the fit takes it to be."""
-
 OF_TESTS = ("n_test", "n_samples", "n_exact")
 """Options that may be others when a run is resumed."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"n_steps": 300, "n_test": 5000, "n_exact": 16},
+    "quick": {"n_steps": 60, "n_test": 2000, "n_exact": 16},
     "full": {
         "width": 192,
         "n_layers": 6,
