@@ -10,15 +10,20 @@ from hepjax.neutrino import coordinates, first_guess, frames, likelihood, simula
 
 
 @pytest.fixture(scope="module")
-def guessed(small, small_events):
-    pulses, _ = small_events
+def look(small):
+    """Guesses of 256 events, and scores of the likeliest, compiled once."""
 
     def both(pulses):
         found = first_guess.guess(small, pulses)
         best = first_guess.mode(found, 0)
         return found, best, first_guess.scores(small, pulses, best)
 
-    return jax.jit(both)(pulses)
+    return jax.jit(both)
+
+
+@pytest.fixture(scope="module")
+def guessed(look, small_events):
+    return look(small_events[0])
 
 
 def degrees(a, b):
@@ -90,6 +95,7 @@ def test_slopes_are_those_of_the_likelihood(small, small_events, guessed):
     assert (np.linalg.eigvalsh(information) < 1 + 1e-3).all()  # with the prior it is 1
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_the_slope_after_many_steps(small, small_events):
     pulses = jax.tree.map(lambda x: x[:32], small_events[0])
     many = first_guess.Settings(n_starts=4, n_kept=3, n_modes=1, n_steps=60)
@@ -131,16 +137,14 @@ def test_a_starting_track_has_a_direction(small):
     assert guess < line
 
 
-def test_features_are_finite_and_none_without_pulses(small, small_events, guessed):
+def test_features_are_finite_and_none_without_pulses(small, small_events, look, guessed):
     pulses = small_events[0]
     features = first_guess.features(small, pulses, *guessed[1:])
     assert features.pulse.shape == (256, 48, frames.N_PULSE + 10)
     assert features.whole.shape == (256, frames.N_WHOLE + 23)
     assert all(np.isfinite(x).all() for x in features)
     assert (np.abs(features.whole) < 20).all()
-    empty = jax.tree.map(lambda x: jnp.zeros_like(x[:2]), pulses)
-    found = first_guess.mode(first_guess.guess(small, empty), 0)
-    scored = first_guess.scores(small, empty, found)
-    features = first_guess.features(small, empty, found, scored)
+    empty = jax.tree.map(jnp.zeros_like, pulses)
+    features = first_guess.features(small, empty, *look(empty)[1:])
     assert all(np.isfinite(x).all() for x in features)
     assert (features.pulse == 0).all()

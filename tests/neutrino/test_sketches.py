@@ -9,12 +9,19 @@ from hepjax.neutrino import coordinates, first_guess, frames, sketches
 
 
 @pytest.fixture(scope="module")
-def sketched(small, small_events):
+def look(small):
+    """Sketch and features of 128 events, compiled once."""
+
     def both(pulses):
         found = sketches.sketch(small, pulses)
         return found, sketches.features(small, pulses, found)
 
-    return jax.jit(both)(jax.tree.map(lambda x: x[:128], small_events[0]))
+    return jax.jit(both)
+
+
+@pytest.fixture(scope="module")
+def sketched(look, small_events):
+    return look(jax.tree.map(lambda x: x[:128], small_events[0]))
 
 
 @pytest.mark.smoke
@@ -70,11 +77,9 @@ def test_features_have_one_shape_and_are_finite(sketched):
     assert (np.abs(features.whole) < 40).all()
 
 
-def test_an_event_without_pulses_has_a_wide_sketch(small, small_events):
-    empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), small_events[0])
-    found = sketches.sketch(small, empty)
+def test_an_event_without_pulses_has_a_wide_sketch(look, small_events):
+    found, features = look(jax.tree.map(lambda x: jnp.zeros_like(x[:128]), small_events[0]))
     assert (np.degrees(sketches.lens(found.looks)[:, :, 0, 0]) > 5).all()
-    features = sketches.features(small, empty, found)
     assert all(np.isfinite(x).all() for x in features)
 
 
