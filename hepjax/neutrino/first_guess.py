@@ -19,9 +19,9 @@ far-off guesses, other modes, ice that is not as it was taken to be.
 >>> from hepjax.neutrino import detectors, media, simulation
 >>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
 >>> pulses, truth = simulation.events(jax.random.key(0), telescope, 2)
->>> found = guess(telescope, pulses)
->>> found.x.shape, scores(telescope, pulses, mode(found, 0)).pulse.shape
-((2, 3, 9), (2, 64, 9))
+>>> found = jax.eval_shape(lambda p: guess(telescope, p), pulses)
+>>> found.x.shape, found.chart.direction.shape
+((2, 3, 9), (2, 3, 3))
 """
 
 from typing import Any, NamedTuple

@@ -13,9 +13,9 @@ that take out means and widths.
 >>> from hepjax.neutrino import detectors, media, simulation
 >>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
 >>> pulses, truth = simulation.events(jax.random.key(0), telescope, 2)
->>> found = sketch(telescope, pulses, Settings(n_rounds=3))
->>> found.looks.covariance.shape, lens(found.looks).shape
-((2, 3, 9, 9), (2, 3, 2, 2))
+>>> found = jax.eval_shape(lambda p: sketch(telescope, p), pulses)
+>>> found.looks.covariance.shape, found.guess.chart.direction.shape
+((2, 3, 9, 9), (2, 3, 3))
 """
 
 from typing import Any, NamedTuple
