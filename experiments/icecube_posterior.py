@@ -62,6 +62,7 @@ class Config:
     n_rounds: int = 8  # of draws about each
     n_steps: int = 1_500  # of the training
     n_events: int = 256  # a step
+    n_parts: int = 4  # that they are made of, one of them new
     learning_rate: float = 2e-3
     n_test: int = 100_000  # events that coverage is counted with
     n_samples: int = 200  # directions drawn of each posterior
@@ -123,7 +124,8 @@ def main(config: Config) -> dict[str, Any]:
     setup = _telescopes.build(config.detector, config.kind, log_energy=config.log_energy)
     chosen, simulate = build(config, setup), _telescopes.simulate(setup)
     keys = jax.random.split(jax.random.key(config.seed), 4)
-    plan = training.Plan(config.n_steps, config.n_events, config.learning_rate)
+    size = {"n_events": config.n_events, "n_parts": config.n_parts}
+    plan = training.Plan(config.n_steps, learning_rate=config.learning_rate, **size)
     often = train.Settings(log_every=100, save_every=max(config.n_steps // 10, 1))
     words: dict[str, Any] = {"key": keys[0], "settings": often, "resume": config.resume}
     variables = training.fit(run, chosen, simulate, plan, **words)

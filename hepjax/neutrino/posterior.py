@@ -89,11 +89,15 @@ def init(posterior: Posterior, key: jax.Array, pulses: data.Pulses) -> model.Var
 
 def encode(posterior: Posterior, variables: Any, pulses: data.Pulses) -> Encoded:
     """Find the flows of each event."""
-    seen = jax.lax.stop_gradient(look(posterior, pulses))
-    found = posterior.encoder.apply(variables, seen.features).astype(jnp.float32)
-    found = found.reshape(*seen.log_share.shape, -1)
-    log_share = jax.nn.log_softmax(seen.log_share + found[..., 0])
-    return Encoded(log_share, found[..., 1:], seen.axes, seen.lens)
+    return found(posterior, variables, look(posterior, pulses))
+
+
+def found(posterior: Posterior, variables: Any, seen: Look) -> Encoded:
+    """Find the flows of each event that has been looked at."""
+    numbers = posterior.encoder.apply(variables, seen.features).astype(jnp.float32)
+    numbers = numbers.reshape(*seen.log_share.shape, -1)
+    log_share = jax.nn.log_softmax(seen.log_share + numbers[..., 0])
+    return Encoded(log_share, numbers[..., 1:], seen.axes, seen.lens)
 
 
 def log_prob(posterior: Posterior, encoded: Encoded, direction: Any) -> jax.Array:

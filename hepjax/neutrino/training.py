@@ -1,9 +1,11 @@
-"""How a posterior is learned: from events that are simulated as they are needed, each seen once.
+"""How a posterior is learned: from events that are simulated as they are needed.
 
-A step draws truths from the prior, simulates their pulses, and raises the density that the flow has
-at the true directions; there is no sample that could be learned by heart. `Plan` says how long and
-how fast, `fit` trains and leaves checkpoints, `restore` gives the averaged variables back. By
-`averaged` any loss is trained that draws its own events.
+Truths are drawn from the prior, their pulses simulated and looked at, and steps raise the density
+that flows have at the true directions. A look by the likelihood takes longer than a step of a small
+network, so each is used some times, among those of other events, before it is dropped: there is no
+sample that could be learned by heart, and a thread makes the next ones meanwhile. `Plan` says how
+long and how fast, `fit` trains and leaves checkpoints, `restore` gives the averaged variables back.
+By `averaged` any loss is trained, also one that draws its own events.
 
 >>> Plan(n_steps=100).n_events
 512
@@ -15,9 +17,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from hepjax import batch, checkpoint, runs, train
+from hepjax import batch as batching
+from hepjax import checkpoint, runs, train
 from hepjax.neutrino import data, posterior
 
 Simulate = Callable[[jax.Array, int], tuple[data.Pulses, data.Truth]]
@@ -29,7 +33,8 @@ class Plan(NamedTuple):
 
     n_steps; n_events: of a step; learning_rate: the largest, of AdamW, which rises for a share
     `warm` of the steps and falls along a cosine; clip: largest norm of a gradient; decay: of the
-    average of parameters, a step.
+    average of parameters, a step; n_parts: that a step's events are made of, one of them new, the
+    others among the latest n_kept, so that each is used n_parts times.
     """
 
     n_steps: int
@@ -39,17 +44,56 @@ class Plan(NamedTuple):
     warm: float = 0.05
     clip: float = 1.0
     decay: float = 0.999
+    n_parts: int = 1
+    n_kept: int = 32
 
 
-def loss(model: posterior.Posterior, simulate: Simulate, n_events: int) -> train.Loss:
-    """Build the loss: minus the mean log-density at the true directions of n new events."""
+def loss(model: posterior.Posterior) -> train.Loss:
+    """Build the loss: minus the mean log-density at the true directions of events; a batch is
+    their posterior.Look and directions [event, 3].
+    """
 
-    def function(params: Any, _: Any, key: jax.Array) -> batch.Mean:
-        pulses, truth = jax.lax.stop_gradient(simulate(key, n_events))
-        encoded = posterior.encode(model, {"params": params}, pulses)
-        return batch.mean(-posterior.log_prob(model, encoded, truth.direction))
+    def function(params: Any, batch: tuple[posterior.Look, Any], _: Any) -> batching.Mean:
+        seen, direction = batch
+        encoded = posterior.found(model, {"params": params}, seen)
+        return batching.mean(-posterior.log_prob(model, encoded, direction))
 
     return train.mean_loss(function)
+
+
+def looks(
+    model: posterior.Posterior, simulate: Simulate, plan: Plan, key: jax.Array
+) -> batching.Batches:
+    """Make batches of the loss: `plan.n_steps` of one epoch, each a function of key and index.
+
+    Raises ValueError for parts that are uneven, or more than are kept.
+    """
+    if plan.n_events % plan.n_parts or not 0 < plan.n_parts <= plan.n_kept:
+        raise ValueError(
+            f"n_parts: {plan.n_parts}, expected to share n_events {plan.n_events} evenly, and up "
+            f"to n_kept: {plan.n_kept}"
+        )
+
+    @jax.jit
+    def new(index: jax.Array) -> tuple[posterior.Look, Any]:
+        pulses, truth = simulate(jax.random.fold_in(key, index), plan.n_events // plan.n_parts)
+        return posterior.look(model, pulses), truth.direction
+
+    kept: dict[int, tuple[posterior.Look, Any]] = {}
+
+    def get(_: int, index: int) -> tuple[posterior.Look, Any]:
+        newest = index + plan.n_parts - 1
+        first = max(newest - plan.n_kept + 1, 0)
+        for old in [k for k in kept if k < first]:
+            del kept[old]
+        rng = batching.generator(0, index)
+        others = rng.choice(np.arange(first, newest), plan.n_parts - 1, replace=False)
+        chosen = sorted({newest, *others.tolist()})
+        kept.update({k: new(jnp.uint32(k)) for k in chosen if k not in kept})
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *(kept[k] for k in chosen))
+
+    rows = np.zeros(0, np.int64)
+    return batching.Batches(lambda _: [0] * plan.n_steps, get, lambda _, index: rows)
 
 
 def optimiser(plan: Plan) -> optax.GradientTransformation:
@@ -74,9 +118,11 @@ def fit(
 ) -> Any:
     """Train from nothing, or from the latest checkpoint; returns the averaged variables."""
     first, then, example = jax.random.split(key, 3)
-    params = posterior.init(model, first, simulate(example, 2)[0])["params"]
-    goal = loss(model, simulate, plan.n_events)
-    return averaged(run, goal, params, plan, key=then, settings=settings, resume=resume)
+    pulses = jax.eval_shape(lambda key: simulate(key, 2)[0], example)
+    params = posterior.init(model, first, pulses)["params"]
+    words: dict[str, Any] = {"key": then, "settings": settings, "resume": resume}
+    batches = looks(model, simulate, plan, then)
+    return averaged(run, loss(model), params, plan, batches, **words)
 
 
 def averaged(
@@ -84,13 +130,14 @@ def averaged(
     goal: train.Loss,
     params: Any,
     plan: Plan,
+    batches: batching.Batches | None = None,
     *,
     key: jax.Array,
     settings: train.Settings | None = None,
     resume: bool = False,
 ) -> Any:
-    """Train any loss that draws its own events, from its first params or from the latest checkpoint
-    in the run's folder; returns variables averaged over the last steps.
+    """Train any loss, of batches or of events that it draws itself, from its first params or from
+    the latest checkpoint in the run's folder; returns variables averaged over the last steps.
 
     settings: how often to look up, its end is the plan's.
     """
@@ -112,7 +159,7 @@ def averaged(
     run.path.mkdir(parents=True, exist_ok=True)
     with checkpoint.open(run.path / "checkpoints") as kept:
         keep: dict[str, Any] = {"run": run, "checkpoints": kept, "resume": resume}
-        state = train.fit(step, state, None, goal.finish, settings, **keep).state
+        state = train.fit(step, state, batches, goal.finish, settings, **keep).state
     return {"params": jax.tree.map(jnp.asarray, state.extra["average"])}
 
 
