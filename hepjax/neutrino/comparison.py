@@ -58,7 +58,7 @@ def compare(
         draw, move, look = jax.random.split(key, 3)
         pulses, truth = simulation.events(draw, setup, chunk)
         nominal = fits.fits(setup, pulses, chunk=chunk)
-        profiled = fits.fits(setup, pulses, fits.Settings(profiled=True), chunk=chunk)
+        profiled = fits.fits(setup, pulses, exact.FITTING, chunk=chunk)
         keys = jax.random.split(move, chunk)
         found = jax.lax.map(
             lambda one: exact.posterior(one[0], setup, one[1], one[2], settings),

@@ -132,13 +132,21 @@ def from_truth(kind: str, before: prior.Prior, one: Chart, event: Truth) -> jax.
 
 
 def log_posterior(
-    setup: Setup, pulses: Pulses, one: Chart, x: jax.Array, modules: jax.Array | None = None
+    setup: Setup,
+    pulses: Pulses,
+    one: Chart,
+    x: jax.Array,
+    modules: jax.Array | None = None,
+    *,
+    linear: bool = False,
 ) -> jax.Array:
     """Give the logarithm of the posterior density at coordinates x [dim], up to a constant; minus
-    infinity outside the prior. Nuisances that are known (spread 0) should be held at 0.
+    infinity outside the prior. Nuisances that are known (spread 0) should be held at 0; linear: see
+    `arrival.log_density`.
     """
     event = truth(setup.kind, setup.prior, one, x)
-    return likelihood.all_photons(setup, pulses, event, modules) + log_prior(setup, x, event)
+    value = likelihood.all_photons(setup, pulses, event, modules, linear=linear)
+    return value + log_prior(setup, x, event)
 
 
 def log_prior(setup: Setup, x: jax.Array, event: Truth) -> jax.Array:
@@ -154,11 +162,15 @@ def log_energy_prior(x: jax.Array) -> jax.Array:
 
 
 def nearest(setup: Setup, event: Truth, n: int) -> jax.Array:
-    """Find the modules [n] nearest to the track, or the vertex, of one event."""
-    relative = jnp.asarray(setup.detector.position) - event.position
+    """Find the modules [n] nearest to the track, or the vertex, of one event, the nearest first; of
+    several [event, ...] those that are nearest to any.
+    """
+    relative = jnp.asarray(setup.detector.position) - event.position[..., None, :]
     if setup.kind == "track":
-        relative = relative - (relative @ event.direction)[:, None] * event.direction
-    _, index = jax.lax.top_k(-(relative**2).sum(-1), n)
+        n_track = event.direction[..., None, :]
+        relative = relative - (relative * n_track).sum(-1, keepdims=True) * n_track
+    far = (relative**2).sum(-1)
+    _, index = jax.lax.top_k(-far.reshape(-1, far.shape[-1]).min(0), n)
     return index
 
 

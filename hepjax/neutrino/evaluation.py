@@ -13,10 +13,12 @@ import time
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hepjax import counting, coverage, resolution, runs, sphere
 from hepjax.neutrino import calibration, data, posterior, training
+from hepjax.train import evaluation as train_evaluation
 
 LEVELS = (0.5, 0.68, 0.9)
 """Probabilities of the regions that are looked at."""
@@ -74,20 +76,22 @@ def measure(
     n_samples: int = 200,
     chunk: int = 1000,
 ) -> Measured:
-    """Test a posterior on events that are simulated for it, in chunks."""
+    """Test a posterior on events that are simulated for it, in chunks, two at once."""
 
     @jax.jit
-    def some(variables: Any, key: jax.Array) -> tuple[Any, Any, Any]:
-        draw, look = jax.random.split(key)
+    def some(variables: Any, index: jax.Array) -> tuple[Any, Any, Any]:
+        draw, look = jax.random.split(jax.random.fold_in(key, index))
         pulses, truth = simulate(draw, chunk)
         found = answer(model, variables, pulses, truth.direction, look, n_samples)
         return truth, modules(pulses), found
 
     parts = []
     n_chunks = -(-n_events // chunk)
+    each = train_evaluation.ahead(
+        lambda k: jax.device_get(some(variables, jnp.uint32(k))), range(n_chunks), n_threads=2
+    )
     with runs.progress(n_chunks * chunk, "events") as advance:
-        for k in range(n_chunks):
-            truth, n_modules, found = jax.device_get(some(variables, jax.random.fold_in(key, k)))
+        for k, (truth, n_modules, found) in enumerate(each):
             parts.append(judged(truth, n_modules, found, seed=k))
             advance(chunk)
     whole = jax.tree.map(lambda *x: np.concatenate(x)[:n_events], *parts)

@@ -30,14 +30,18 @@ from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
-FITTING = fits.Settings(profiled=True)
+FITTING = fits.Settings(n_kept=6, profiled=True)
 
 
 class Settings(NamedTuple):
-    """n_components: of the mixture; n_draws: that are chosen in the end; sampling: its rounds."""
+    """n_components: of the mixture; n_draws: that are chosen in the end; n_modules: that are asked
+    what they expect, and n_rough: while the mixture learns; sampling: its rounds.
+    """
 
-    n_components: int = 6
+    n_components: int = 9
     n_draws: int = 1000
+    n_modules: int = 1536
+    n_rough: int = 512
     sampling: population.Settings = population.Settings(n_draws=4096)
 
 
@@ -72,20 +76,25 @@ def posterior(
             f"{settings.n_components} components, {settings.n_draws} draws, expected 1 or more"
         )
     chart = jax.tree.map(lambda a: a[0], fit.chart)
-    modules = fit.modules[0]
+    n_modules = min(settings.n_modules, len(setup.detector.efficiency))
+    modules = coordinates.nearest(setup, fit.truth, n_modules)
     size = coordinates.dim(setup.kind)
     spread = jnp.array([getattr(setup.prior, name)[1] for name in prior.NUISANCES])
     free = jnp.concatenate([jnp.ones(size - 3, bool), spread > 0])
 
-    def log_p(x: jax.Array) -> jax.Array:
-        value = coordinates.log_posterior(setup, pulses, chart, jnp.where(free, x, 0), modules)
+    def log_p(x: jax.Array, modules: jax.Array = modules, linear: bool = False) -> jax.Array:
+        at = jnp.where(free, x, 0)
+        value = coordinates.log_posterior(setup, pulses, chart, at, modules, linear=linear)
         return value - jnp.where(free, 0, x**2).sum() / 2
+
+    def rough(x: jax.Array) -> jax.Array:
+        return log_p(x, modules[: settings.n_rough], linear=True)
 
     to = jax.vmap(lambda t: coordinates.from_truth(setup.kind, setup.prior, chart, t))
     covariances = jax.vmap(lambda h: fits.positive(h)[1])(fit.hessian)
     start = population.around(to(fit.truth), covariances, settings.n_components)
     first, second = jax.random.split(key)
-    draws = population.sample(first, log_p, start, settings.sampling)
+    draws = population.sample(first, log_p, start, settings.sampling, rough=rough)
     at = population.chosen(second, draws, settings.n_draws)
     x = jnp.where(free, draws.x[at], 0)
     truth = jax.vmap(lambda x: coordinates.truth(setup.kind, setup.prior, chart, x))(x)

@@ -5,11 +5,10 @@ be another one: strings of modules are mirrors, and light that passed them on on
 on the other. `guess` goes on from many directions in two strides. The first fits when light
 arrives, from a track at the Cherenkov angle or from a vertex evenly, by Gauss-Newton steps under a
 loss that noise and scattered light cannot pull far, stiff at the end and soft at the start, and
-that prefers what is close to the pulses. The second climbs the likelihood itself, of all pulses and
-of the modules around, by scoring: the outer products of what each pulse says of the coordinates add
-up to the Fisher information of a Poisson process (Berndt, Hall, Hall and Hausman, 1974). In between
-those that are much alike are dropped, most of the unlikely too, and mirror images of the best are
-tried. All is of fixed shape and costs some milliseconds.
+that prefers what is close to the pulses. The second climbs the likelihood itself (`ascent`), of all
+pulses and of the modules around, of times that are smeared less and less. In between those that are
+much alike are dropped, most of the unlikely too, and mirror images of the best are tried. All is of
+fixed shape and costs some milliseconds.
 
 `scores` tells what is known there: the slope of each pulse's log-rate and of all of log L, in units
 of the errors. To first order these are all that the likelihood has to say (score compression,
@@ -31,21 +30,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import sphere
-from hepjax.neutrino import coordinates, frames, light, likelihood, prior, time_fit
+from hepjax.neutrino import ascent, coordinates, frames, likelihood, prior, time_fit
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
-DAMPING, EASE, HARD = 0.3, 3.0, 10.0
-"""Of scoring steps: share of the diagonal that is added, and factors after success and failure."""
-FARTHEST = 5.0
-"""Largest change of a coordinate in a step."""
-MOST_LOGIT, MOST_PULL = 8.0, 3.0
-"""Largest size of the coordinate of the energy, and of nuisances in standard deviations."""
-LEAST, ROUNDING = 1e-3, 1e-5
-"""Added to the information of a coordinate: what is known without pulses (1 rad, 300 m, 1000 ns),
-and a share of what there is, without which float32 finds directions of none.
-"""
+BLURS = (8.0, 3.0, 1.0)
+"""Factors on the jitter of modules, of the likelihoods that are climbed one after the other."""
 CHUNK, MODES_CHUNK, WIDE_CHUNK = 32, 4, 2048
 """Events that are worked on at once on a CPU, with one start and many, and on an accelerator."""
 AROUND = 0.2
@@ -56,16 +47,17 @@ APART, WORST = 0.02, 1e6
 
 class Settings(NamedTuple):
     """n_starts: directions; n_turns: Gauss-Newton steps on times, from each; n_kept: that go on
-    for n_climb scoring steps on the likelihood, of pulses and of n_modules around the track or
-    vertex, two of them as mirror images of the best; n_modes: of those that go on for n_steps.
+    for n_climb steps up the most blurred likelihood, of pulses and of n_modules around the track or
+    vertex, two of them as mirror images of the best; n_modes: of those that go on for n_steps on
+    each of the others.
     """
 
     n_starts: int = 20
     n_turns: int = 12
     n_kept: int = 6
-    n_climb: int = 8
+    n_climb: int = 12
     n_modes: int = 3
-    n_steps: int = 12
+    n_steps: int = 16
     n_modules: int = 192
 
 
@@ -133,24 +125,28 @@ def modes(
             f"{settings.n_starts}, expected to ascend from 1"
         )
 
+    blurred = ascent.blurred(setup, BLURS[0])
+
     def begin(direction: jax.Array) -> tuple:
         chart, x, modules = _begin(setup, pulses, direction, settings)
-        return chart, x, modules, _value(setup, pulses, chart, x, modules)
+        value = ascent.value(blurred, pulses, chart, x, modules, linear=True)
+        return chart, x, modules, value
 
-    def climb(given: tuple, n_steps: int) -> tuple:
+    def climb(given: tuple, n_steps: int, blurs: tuple[float, ...]) -> tuple:
         chart, x, modules, _ = given
-        x, value = _climb(setup, pulses, chart, x, modules, n_steps)
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
+        top = ascent.climb(setup, pulses, chart, x, modules, n_steps, blurs)
+        event = coordinates.truth(setup.kind, setup.prior, chart, top.x)
         chart = time_fit.aligned(coordinates.around(setup.kind, event, chart.anchor))
-        return chart, jnp.where(jnp.arange(len(x)) >= len(x) - 4, x, 0), modules, value
+        modules = coordinates.nearest(setup, event, len(modules))
+        return chart, jnp.where(jnp.arange(len(x)) >= len(x) - 4, top.x, 0), modules, top.value
 
     begun = jax.vmap(begin)(_directions(pulses, direction, settings.n_starts))
     kept = _distinct(begun, settings.n_kept - n_mirrors)
     mirrored = jax.vmap(begin)(_mirrored(pulses, kept[0].direction[0])[:n_mirrors])
     kept = jax.tree.map(lambda *a: jnp.concatenate(a), kept, mirrored)
-    kept = jax.vmap(lambda one: climb(one, settings.n_climb))(kept)
+    kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:1]))(kept)
     kept = _distinct(kept, settings.n_modes)
-    kept = jax.vmap(lambda one: climb(one, settings.n_steps))(kept)
+    kept = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[1:]))(kept)
     order = jnp.argsort(-kept[3])
     return jax.tree.map(lambda a: a[order], kept[:3])
 
@@ -160,7 +156,7 @@ def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
 
     def one(given: tuple) -> Scores:
         pulses, chart, x, modules = given
-        at = _state(setup, pulses, chart, x, modules)
+        at = ascent.look(setup, pulses, chart, x, modules)
         last = np.arange(len(x))[::-1]
         factor = jnp.linalg.cholesky(at.information[last][:, last])
         solve = jax.scipy.linalg.solve_triangular
@@ -207,13 +203,6 @@ def mapped(function: Any, given: Any, chunk: int = CHUNK) -> Any:
     n = len(jax.tree.leaves(given)[0])
     chunk = chunk if jax.default_backend() == "cpu" else WIDE_CHUNK
     return jax.lax.map(function, given, batch_size=min(chunk, n))
-
-
-def information(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array
-) -> jax.Array:
-    """Give the information matrix [dim, dim] of one event at a guess."""
-    return _state(setup, pulses, chart, x, modules).information
 
 
 def _zeros(setup: Setup) -> jax.Array:
@@ -286,83 +275,3 @@ def _energy(setup: Setup, pulses: Pulses, event: Truth, modules: jax.Array) -> j
     there = jnp.maximum(pulses.mask.sum() - noise, 0.5)
     share = jnp.interp(jnp.log(there), jnp.log(expected + 1e-6), share)
     return jnp.log(share) - jnp.log1p(-share)
-
-
-def _value(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array
-) -> jax.Array:
-    """Give log L of one event, with the prior of its energy."""
-    event = coordinates.truth(setup.kind, setup.prior, chart, x)
-    seen = likelihood.at_pulses(setup, pulses, event)
-    value = likelihood.log_rate(setup, pulses, seen, linear=True).sum()
-    return value - likelihood.total(setup, event, modules) + coordinates.log_energy_prior(x)
-
-
-class _State(NamedTuple):
-    """Of a climb: coordinates, log L and prior there, and what `_slopes` tells of them."""
-
-    x: Any
-    value: Any
-    log_rate: Any
-    slopes: Any
-    slope: Any
-    information: Any
-
-
-def _state(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array) -> _State:
-    """Look at the likelihood of one event: its slopes by each pulse's log-rate [pulse, dim] and of
-    all [dim], and the information [dim, dim].
-    """
-    spread = jnp.array([getattr(setup.prior, name)[1] for name in prior.NUISANCES])
-    stiff = jnp.concatenate([_zeros(setup)[:-3], 1 / jnp.maximum(spread, 1e-3) ** 2])
-
-    def seen(x: jax.Array) -> tuple[light.Light, light.Light]:
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        found = likelihood.at_pulses(setup, pulses, event)
-        return found, found
-
-    def log_rate(seen: light.Light) -> tuple[jax.Array, jax.Array]:
-        found = likelihood.log_rate(setup, pulses, seen)
-        return found.sum(), found
-
-    def rest(x: jax.Array) -> jax.Array:
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        return likelihood.total(setup, event, modules) - coordinates.log_energy_prior(x)
-
-    by_x, there = jax.jacfwd(seen, has_aux=True)(x)
-    (_, found), by_light = jax.value_and_grad(log_rate, has_aux=True)(there)  # of its own pulse
-    each = jax.tree.map(lambda a, b: jnp.einsum("spi,sp->pi", a, b), by_x, by_light)
-    slopes = sum(jax.tree.leaves(each), jnp.zeros((len(found), len(x))))
-    taken, its_slope = jax.value_and_grad(rest)(x)
-    value = found.sum() - taken - (stiff * x**2).sum() / 2
-    value = jnp.where(jnp.isfinite(value), value, -jnp.inf)
-    least = jnp.where(stiff > 0, stiff, LEAST).at[-4].set(0.1)  # an energy has a logistic prior
-    information = slopes.T @ slopes + jnp.diag(least)
-    information += jnp.diag(
-        ROUNDING * jnp.diag(information)
-    )  # where a muon stops, slopes are steep
-    return _State(x, value, found, slopes, slopes.sum(0) - its_slope - stiff * x, information)
-
-
-def _climb(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, n_steps: int
-) -> tuple[jax.Array, jax.Array]:
-    """Climb the likelihood of one event by scoring, each step only where it is a gain; coordinates
-    that have a prior stay where that is not negligible. Gives coordinates and the value there.
-    """
-    spread = [getattr(setup.prior, name)[1] for name in prior.NUISANCES]
-    most = jnp.array([jnp.inf] * (len(x) - 4) + [MOST_LOGIT, *(MOST_PULL * s for s in spread)])
-
-    def step(given: tuple, _: None) -> tuple[tuple, None]:
-        state, damping = given
-        scale = jnp.diag(jnp.diag(state.information))
-        change = jnp.linalg.solve(state.information + damping * scale, state.slope)
-        ahead = jnp.clip(state.x + jnp.clip(change, -FARTHEST, FARTHEST), -most, most)
-        new = _state(setup, pulses, chart, ahead, modules)
-        better = new.value > state.value
-        state = jax.tree.map(lambda new, old: jnp.where(better, new, old), new, state)
-        return (state, jnp.where(better, damping / EASE, damping * HARD)), None
-
-    start = _state(setup, pulses, chart, x, modules), jnp.float32(DAMPING)
-    (state, _), _ = jax.lax.scan(step, start, None, n_steps)
-    return state.x, state.value

@@ -32,13 +32,13 @@ STEP = 0.05
 
 
 class Settings(NamedTuple):
-    """How a fit goes: n_starts directions, twice n_climb steps up the likelihood for the best first
-    guesses from them (`first_guess`), of which n_kept go on for n_newton steps; n_modules near the
-    track are asked what they expect; profiled: fit nuisances too.
+    """How a fit goes: n_starts directions, n_climb steps up each of the blurred likelihoods for the
+    best first guesses from them (`first_guess`), of which n_kept go on for n_newton steps;
+    n_modules near the track are asked what they expect; profiled: fit nuisances too.
     """
 
     n_starts: int = 20
-    n_climb: int = 8
+    n_climb: int = 16
     n_kept: int = 3
     n_newton: int = 15
     n_modules: int = 1024

@@ -33,15 +33,22 @@ from hepjax.neutrino.simulation import Setup
 
 
 def all_photons(
-    setup: Setup, pulses: Pulses, truth: Truth, modules: jax.Array | None = None
+    setup: Setup,
+    pulses: Pulses,
+    truth: Truth,
+    modules: jax.Array | None = None,
+    *,
+    linear: bool = False,
 ) -> jax.Array:
     """Give log L of one event by all its pulses.
 
-    modules: those whose expectation is added up, where others can be left out (see `total`).
-    Charges are not looked at: those of single photons tell nothing. Padding counts for nothing.
+    modules: those whose expectation is added up, where others can be left out (see `total`);
+    linear: see `arrival.log_density`. Charges are not looked at: those of single photons tell
+    nothing. Padding counts for nothing.
     """
     seen = at_pulses(setup, pulses, truth)
-    return log_rate(setup, pulses, seen).sum() - total(setup, truth, modules)
+    rate = log_rate(setup, pulses, seen, linear=linear).sum()
+    return rate - total(setup, truth, modules)
 
 
 def first_photon(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:

@@ -95,16 +95,19 @@ def sample(
     log_p: Callable[[jax.Array], jax.Array],
     start: Mixture,
     settings: Settings = DEFAULT,
+    *,
+    rough: Callable[[jax.Array], jax.Array] | None = None,
 ) -> Draws:
     """Draw from log_p: x [dim] -> log density, which need not be normalised; pure.
 
+    rough: much the same and quicker, to teach the mixture; draws that count are weighted by log_p.
     Where it is not finite there is nothing. Raises ValueError for fewer draws than dimensions.
     """
     size = start.centre.shape[-1]
     if settings.n_draws <= size:
         raise ValueError(f"n_draws: {settings.n_draws}, expected more than {size} dimensions")
 
-    def look(key: jax.Array, mixture: Mixture, n: int) -> tuple:
+    def look(key: jax.Array, mixture: Mixture, n: int, log_p: Callable) -> tuple:
         x = _drawn(key, mixture, n)
         each, squared = _log_student(x, mixture)
         value = jax.lax.map(log_p, x, batch_size=settings.n_at_once)
@@ -113,13 +116,13 @@ def sample(
         return x, value, log_weight, each, squared
 
     def turn(mixture: Mixture, key: jax.Array) -> tuple[Mixture, None]:
-        x, _, log_weight, each, squared = look(key, mixture, settings.n_draws)
+        x, _, log_weight, each, squared = look(key, mixture, settings.n_draws, rough or log_p)
         weight, _ = tempered(log_weight, settings.share * settings.n_draws)
         return _moved(mixture, x, weight, each, squared), None
 
     keys = jax.random.split(key, settings.n_rounds + 1)
     mixture, _ = jax.lax.scan(turn, start, keys[:-1])
-    x, value, log_weight, _, _ = look(keys[-1], mixture, settings.n_last)
+    x, value, log_weight, _, _ = look(keys[-1], mixture, settings.n_last, log_p)
     weight = jax.nn.softmax(log_weight)
     return Draws(x, value, weight, effective(weight), mixture)
 

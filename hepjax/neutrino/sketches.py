@@ -4,11 +4,10 @@ Where the likelihood is largest is not where its weight lies: arrival times of l
 scattered make it steep and wrinkled, and there may be several places. `sketch` goes on from first
 guesses (`first_guess`) with draws in all that is not known, direction, place, time, energy and
 nuisances (`population.recycled`), and takes their mean and covariance for better ones, and their
-mean weight for how likely each is. It is quick and rough: ice between track and modules is that of
-the guess, modules that expect little are taken together, arrival times are read from a coarser
-table, draws are few, and where they would all be worth one or two the weights are tempered. So it
-is no posterior yet; it is what a network looks at (`features`) to make one, through lenses (`lens`)
-that take out means and widths.
+mean weight for how likely each is. It is quick and rough: the likelihood is that of `surrogate`,
+arrival times are read from a coarser table, draws are few, and where they would all be worth one or
+two the weights are tempered. So it is no posterior yet; it is what a network looks at (`features`)
+to make one, through lenses (`lens`) that take out means and widths.
 
 >>> from hepjax.neutrino import detectors, media, simulation
 >>> telescope = simulation.setup(detectors.arca(), media.mediterranean())
@@ -24,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.neutrino import coordinates, first_guess, frames, light, likelihood, population
+from hepjax.neutrino import ascent, coordinates, first_guess, frames, population, surrogate
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses
 from hepjax.neutrino.simulation import Setup
@@ -45,9 +44,9 @@ class Settings(NamedTuple):
     """
 
     guess: first_guess.Settings = first_guess.DEFAULT
-    n_rounds: int = 8
+    n_rounds: int = 16
     n_draws: int = 64
-    n_modules: int = 96
+    n_modules: int = surrogate.N_MODULES
 
 
 DEFAULT = Settings()
@@ -161,8 +160,13 @@ def _one(
     setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, settings: Settings
 ) -> tuple:
     """Sketch one mode of one event; gives chart, x and modules, and the looks of it."""
-    log_p = _surrogate(setup, pulses, chart, x, modules, settings.n_modules)
-    covariance = jnp.linalg.inv(first_guess.information(setup, pulses, chart, x, modules))
+    log_l = surrogate.near(setup, pulses, chart, x, modules, settings.n_modules, linear=True)
+
+    def log_p(y: jax.Array) -> jax.Array:
+        event = coordinates.truth(setup.kind, setup.prior, chart, y)
+        return log_l(y, event) + coordinates.log_prior(setup, y, event)
+
+    covariance = jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information)
     size = {"n_rounds": settings.n_rounds, "n_draws": settings.n_draws}
     draws = population.recycled(log_p, x, covariance, **size, least=ENOUGH)
     fine = jnp.isfinite(draws.mean).all() & jnp.isfinite(draws.covariance).all()
@@ -184,42 +188,6 @@ def _one(
     evidence = jnp.where(fine, jax.nn.logsumexp(draws.log_weight) - np.log(n), population.NOTHING)
     looks = Looks(covariance, draws.power, worth, evidence, offset, moments)
     return (chart, rest, modules), looks
-
-
-def _surrogate(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, n_modules: int
-) -> Any:
-    """Make the rough log posterior of one event, of coordinates [dim]."""
-    n_modules = min(n_modules, len(modules))
-    nearby = coordinates.truth(setup.kind, setup.prior, chart, x)
-    position, efficiency = (jnp.asarray(a) for a in setup.detector[:2])
-
-    def signal(x: jax.Array) -> jax.Array:
-        event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        seen = light.expected(setup.kind, setup.medium, event, position[modules], area=setup.area)
-        return seen.mean.sum(0) * efficiency[modules] * event.efficiency
-
-    _, bright = jax.lax.top_k(signal(x), n_modules)
-    dim_ = jnp.ones(len(modules)).at[bright].set(0)
-    log_dim, slope = jax.value_and_grad(lambda x: jnp.log(signal(x) @ dim_ + 1e-6))(x)
-    asked = modules[bright]
-    where = jnp.concatenate([pulses.position, position[asked]])
-    optics = light.optics(setup.kind, setup.medium, nearby, where)
-    n = len(pulses.time)
-    at_pulses = light.Optics(*(a[:, :n] for a in optics))
-    at_modules = light.Optics(*(a[:, n:] for a in optics))
-
-    def log_p(y: jax.Array) -> jax.Array:
-        event = coordinates.truth(setup.kind, setup.prior, chart, y)
-        seen = likelihood.at_pulses(setup, pulses, event, at_pulses)
-        rate = likelihood.log_rate(setup, pulses, seen, linear=True).sum()
-        given = {"area": setup.area, "optics": at_modules}
-        seen = light.expected(setup.kind, setup.medium, event, position[asked], **given)
-        total = (seen.mean * efficiency[asked]).sum() * event.efficiency
-        total += jnp.exp(jnp.clip(log_dim + (y - x) @ slope, -20, 6))
-        return rate - total + coordinates.log_prior(setup, y, event)
-
-    return log_p
 
 
 def _moments(z: jax.Array, weight: jax.Array) -> jax.Array:

@@ -3,7 +3,7 @@
 Truths are drawn from the prior, their pulses simulated and looked at, and steps raise the density
 that flows have at the true directions. A look by the likelihood takes longer than a step of a small
 network, so each is used some times, among those of other events, before it is dropped: there is no
-sample that could be learned by heart, and a thread makes the next ones meanwhile. `Plan` says how
+sample that could be learned by heart, and threads make the next ones meanwhile. `Plan` says how
 long and how fast, `fit` trains and leaves checkpoints, `restore` gives the averaged variables back.
 By `averaged` any loss is trained, also one that draws its own events.
 
@@ -12,6 +12,7 @@ By `averaged` any loss is trained, also one that draws its own events.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,10 @@ from hepjax.neutrino import data, posterior
 
 Simulate = Callable[[jax.Array, int], tuple[data.Pulses, data.Truth]]
 """(key, n) -> n events; traced inside the step."""
+
+
+N_AHEAD = 2
+"""Parts that are made at once, each in a thread: a look keeps no more than one core busy."""
 
 
 class Plan(NamedTuple):
@@ -79,7 +84,11 @@ def looks(
         pulses, truth = simulate(jax.random.fold_in(key, index), plan.n_events // plan.n_parts)
         return posterior.look(model, pulses), truth.direction
 
-    kept: dict[int, tuple[posterior.Look, Any]] = {}
+    def ready(index: int) -> tuple[posterior.Look, Any]:
+        return jax.block_until_ready(new(jnp.uint32(index)))
+
+    threads = ThreadPoolExecutor(N_AHEAD, thread_name_prefix="looks")
+    kept: dict[int, Future] = {}
 
     def get(_: int, index: int) -> tuple[posterior.Look, Any]:
         newest = index + plan.n_parts - 1
@@ -89,8 +98,10 @@ def looks(
         rng = batching.generator(0, index)
         others = rng.choice(np.arange(first, newest), plan.n_parts - 1, replace=False)
         chosen = sorted({newest, *others.tolist()})
-        kept.update({k: new(jnp.uint32(k)) for k in chosen if k not in kept})
-        return jax.tree.map(lambda *x: jnp.concatenate(x), *(kept[k] for k in chosen))
+        last = min(newest + 1 + N_AHEAD, plan.n_steps + plan.n_parts - 1)
+        for k in (*chosen, *range(newest + 1, last)):
+            kept[k] = kept.get(k) or threads.submit(ready, k)
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *(kept[k].result() for k in chosen))
 
     rows = np.zeros(0, np.int64)
     return batching.Batches(lambda _: [0] * plan.n_steps, get, lambda _, index: rows)

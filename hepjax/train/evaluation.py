@@ -25,12 +25,14 @@ from hepjax import parallel
 from hepjax.train.loss import Sums
 
 
-def ahead(function: Callable[[Any], Any], items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
-    """Run function over items in one thread, up to `depth` results ahead of their use.
+def ahead(
+    function: Callable[[Any], Any], items: Iterable[Any], depth: int = 2, n_threads: int = 1
+) -> Iterator[Any]:
+    """Run function over items in threads, up to `depth` results ahead of their use, in order.
 
     An error in the thread is raised where its result would have come.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="reader")
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="reader")
     waiting: deque = deque()
     try:
         for item in items:

@@ -39,6 +39,18 @@ def test_a_gaussian_by_its_moments(sampled):
     np.testing.assert_allclose(sampled.log_density, value, atol=1e-3)
 
 
+def test_a_rough_density_teaches_and_does_not_count(sampled):
+    """One that is shifted and too wide: draws have the moments of the exact one."""
+    rough = lambda x: gaussian(0.8 * x - 0.3)  # noqa: E731
+    start = population.around(jnp.zeros((1, 2)), 9 * jnp.eye(2)[None], 3)
+    found = jax.jit(lambda key: population.sample(key, gaussian, start, rough=rough))(
+        jax.random.key(0)
+    )
+    assert 2000 < found.effective < sampled.effective
+    error = np.sqrt(np.diag(COVARIANCE) / float(found.effective))
+    assert (np.abs(np.asarray(found.mean() - SHIFT)) < 4 * error).all()
+
+
 def test_draws_are_chosen_by_their_weights(sampled):
     at = population.chosen(jax.random.key(1), sampled, 2000)
     x = np.asarray(sampled.x[at])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.neutrino import coordinates, first_guess, frames, sketches
+from hepjax.neutrino import coordinates, frames, sketches
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +39,6 @@ def test_widths_are_the_errors(small_events, sketched):
     assert 0.25 < (away.min(1) < 1).mean() < 0.65
     assert (away.min(1) > 4).mean() < 0.15
     assert (away[:, 0] > 4).mean() < 0.3
-
-
-def test_the_rough_likelihood_is_close_to_the_exact_one(small, small_events):
-    """Around a guess, up to a constant."""
-    pulses = jax.tree.map(lambda x: x[:8], small_events[0])
-    found = first_guess.mode(first_guess.guess(small, pulses, first_guess.Settings(4, 8, 3)), 0)
-    moves = 0.3 * jax.random.normal(jax.random.key(0), (20, 9))
-
-    def both(pulses, chart, x, modules):
-        rough = sketches._surrogate(small, pulses, chart, x, modules, 96)
-        exact = lambda y: coordinates.log_posterior(small, pulses, chart, y)  # noqa: E731
-        y = jnp.concatenate([x[None], x + moves])
-        return jnp.stack([jax.vmap(rough)(y), jax.vmap(exact)(y)])
-
-    value = jax.jit(jax.vmap(both))(pulses, found.chart, found.x, found.modules)
-    value = np.maximum(np.asarray(value), -1e9)
-    rough, exact = np.moveaxis(value - value[..., :1], 1, 0)
-    there = exact > -30
-    assert there.mean() > 0.2
-    assert np.median(np.abs(rough - exact)[there]) < 0.3
-    assert np.quantile(np.abs(rough - exact)[there], 0.9) < 2
 
 
 def test_evidence_falls_and_shares_are_probabilities(sketched):

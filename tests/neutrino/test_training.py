@@ -88,5 +88,5 @@ def test_each_look_is_used_as_often_as_asked_and_then_dropped(tiny, simulate):
 
 def test_parts_that_do_not_fit_are_refused(tiny, simulate):
     for plan in (PLAN._replace(n_parts=5), PLAN._replace(n_parts=64, n_kept=32)):
-        with pytest.raises(ValueError, match="n_parts: .*, expected to share n_events 64 evenly"):
+        with pytest.raises(ValueError, match=r"n_parts: .*, expected to share n_events 64 evenly"):
             training.looks(tiny, simulate, plan, jax.random.key(0))
