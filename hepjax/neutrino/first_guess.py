@@ -147,7 +147,8 @@ def modes(
     kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:1]))(kept)
     kept = _distinct(kept, settings.n_modes)
     kept = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[1:]))(kept)
-    order = jnp.argsort(-kept[3])
+    exact = jax.vmap(lambda c, x, m: ascent.value(setup, pulses, c, x, m, linear=True))(*kept[:3])
+    order = jnp.argsort(-exact)
     return jax.tree.map(lambda a: a[order], kept[:3])
 
 

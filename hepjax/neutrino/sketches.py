@@ -170,6 +170,7 @@ def _one(
     size = {"n_rounds": settings.n_rounds, "n_draws": settings.n_draws}
     draws = population.recycled(log_p, x, covariance, **size, least=ENOUGH)
     fine = jnp.isfinite(draws.mean).all() & jnp.isfinite(draws.covariance).all()
+    fine &= pulses.mask.any()
     mean, covariance = (
         jnp.where(fine, a, b)
         for a, b in ((draws.mean, x), (draws.covariance, WIDTHS[1] ** 2 * jnp.eye(len(x))))
