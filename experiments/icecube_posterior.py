@@ -13,7 +13,7 @@ transformer looks at the pulses and a sketch of the posterior and gives the para
 new events: does its region of 90 % hold the truth in 90 % of them, overall and in bins; how large
 is it, beside the posterior that is drawn from the likelihood itself; how far is its mean from the
 truth, beside the likelihood's best fit, in ice as it is taken to be and in ice that scatters and
-absorbs 20 % more. One event is scanned over the sky, to sky.fits.
+absorbs 20 % more. One event is scanned, to sky.fits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import jax
 
-from hepjax import plot, runs, train
+from hepjax import plot, runs
 from hepjax.flows import sphere as flow
 from hepjax.neutrino import (
     comparison,
@@ -60,7 +60,7 @@ class Config:
     n_flow_layers: int = 5
     n_modes: int = 3  # of the sketch by the likelihood that the network looks at; 0: a line fit
     n_rounds: int = 16  # of draws about each
-    n_steps: int = 3_500  # of the training
+    n_steps: int = 2_800  # of the training
     n_events: int = 256  # a step
     n_parts: int = 4  # that they are made of, one of them new
     learning_rate: float = 2e-3
@@ -124,23 +124,21 @@ def main(config: Config) -> dict[str, Any]:
     setup = _telescopes.build(config.detector, config.kind, log_energy=config.log_energy)
     chosen, simulate = build(config, setup), _telescopes.simulate(setup)
     keys = jax.random.split(jax.random.key(config.seed), 4)
-    size = {"n_events": config.n_events, "n_parts": config.n_parts}
-    plan = training.Plan(config.n_steps, learning_rate=config.learning_rate, **size)
-    often = train.Settings(log_every=100, save_every=max(config.n_steps // 10, 1))
-    words: dict[str, Any] = {"key": keys[0], "settings": often, "resume": config.resume}
-    variables = training.fit(run, chosen, simulate, plan, **words)
+    plan = training.Plan(config.n_steps, config.n_events, config.learning_rate)
+    plan = plan._replace(n_parts=config.n_parts)
+    variables = training.fit(run, chosen, simulate, plan, key=keys[0], resume=config.resume)
     size = {"n_samples": config.n_samples, "chunk": min(config.n_test, 1000)}
     measured = evaluation.measure(chosen, variables, simulate, keys[1], config.n_test, **size)
     results = evaluation.summary(measured)
     title = f"{config.detector}, {config.kind}s"
     results |= report.coverage(run.path / "plots", measured, title=title)
     results |= evaluation.speed(chosen, variables, simulate, keys[2])
+    given = chosen, variables, setup
     if config.n_exact:
-        given = chosen, variables, setup
         compared = comparison.compare(*given, keys[2], config.n_exact)
         results |= comparison.summary(compared)
-        words = {"factor": MISTAKEN}
-        results |= comparison.mistaken(*given, keys[3], 4 * config.n_exact, **words)
+        n_mistaken = 4 * config.n_exact
+        results |= comparison.mistaken(*given, keys[3], n_mistaken, factor=MISTAKEN)
         with plot.figure(run.path / "plots" / "areas") as ax:
             report.areas(ax, compared.area_exact, compared.area, title=title)
     pulses, truth = simulate(keys[2], 1)
