@@ -41,15 +41,15 @@ CHUNK, MODES_CHUNK, WIDE_CHUNK = 32, 4, 2048
 """Events that are worked on at once on a CPU, with one start and many, and on an accelerator."""
 AROUND = 0.2
 """Distance of starts around the line fit from it, rad."""
-APART, WORST = 0.02, 1e6
-"""Distance of modes, rad, and what others lose of log L."""
+STARTS_APART, APART, WORST = 0.2, 0.02, 1e6
+"""Distances of starts and of modes from other modes, rad, and what others lose of log L."""
 
 
 class Settings(NamedTuple):
     """n_starts: directions; n_turns: Gauss-Newton steps on times, from each; n_kept: that go on
-    for n_climb steps up the most blurred likelihood, of pulses and of n_modules around the track or
+    for n_climb steps up each blurred likelihood, of pulses and of n_modules around the track or
     vertex, two of them as mirror images of the best; n_modes: of those that go on for n_steps on
-    each of the others.
+    the sharp one.
     """
 
     n_starts: int = 20
@@ -57,7 +57,7 @@ class Settings(NamedTuple):
     n_kept: int = 6
     n_climb: int = 12
     n_modes: int = 3
-    n_steps: int = 16
+    n_steps: int = 24
     n_modules: int = 192
 
 
@@ -114,7 +114,7 @@ def modes(
     setup: Setup, pulses: Pulses, direction: jax.Array, settings: Settings = DEFAULT
 ) -> tuple[Chart, jax.Array, jax.Array]:
     """Guess one event, fields of pulses [pulse, ...], from a direction [3] and others on: charts,
-    coordinates and modules [mode, ...], the likeliest first.
+    coordinates and modules [mode, ...], the likeliest first, and last what comes twice.
 
     Raises ValueError for more modes than are kept, and more of them than there are.
     """
@@ -141,15 +141,17 @@ def modes(
         return chart, jnp.where(jnp.arange(len(x)) >= len(x) - 4, top.x, 0), modules, top.value
 
     begun = jax.vmap(begin)(_directions(pulses, direction, settings.n_starts))
-    kept = _distinct(begun, settings.n_kept - n_mirrors)
+    kept = _distinct(begun, settings.n_kept - n_mirrors, APART)
     mirrored = jax.vmap(begin)(_mirrored(pulses, kept[0].direction[0])[:n_mirrors])
     kept = jax.tree.map(lambda *a: jnp.concatenate(a), kept, mirrored)
-    kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:1]))(kept)
-    kept = _distinct(kept, settings.n_modes)
-    kept = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[1:]))(kept)
+    kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:-1]))(kept)
+    apart = np.repeat([APART, STARTS_APART], [settings.n_kept, settings.n_starts])
+    others = (*begun[:3], begun[3] - WORST / 2)  # where there are too few tops
+    both = jax.tree.map(lambda *a: jnp.concatenate(a), kept, others)
+    kept = _distinct(both, settings.n_modes, apart)
+    kept = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[-1:]))(kept)
     exact = jax.vmap(lambda c, x, m: ascent.value(setup, pulses, c, x, m, linear=True))(*kept[:3])
-    order = jnp.argsort(-exact)
-    return jax.tree.map(lambda a: a[order], kept[:3])
+    return _distinct((*kept[:3], exact), settings.n_modes, APART)[:3]
 
 
 def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
@@ -249,17 +251,17 @@ def _mirrored(pulses: Pulses, direction: jax.Array) -> jax.Array:
     return direction - 2 * (normal @ direction)[:, None] * normal
 
 
-def _distinct(given: tuple, n: int) -> tuple:
+def _distinct(given: tuple, n: int, apart: float | np.ndarray) -> tuple:
     """Choose n of the starts (chart, x, modules, value), the likeliest first, that are at least
-    APART from each other; where there are fewer, the likeliest of the others.
+    apart [start], rad, from each other; where there are fewer, the likeliest of the others.
     """
     chart, value = given[0], given[-1]
-    left = jnp.where(jnp.isfinite(value), value, -WORST)
+    left = jnp.where(jnp.isfinite(value), value, -2 * WORST)
     chosen = []
     for _ in range(n):
         best = jnp.argmax(left)
         chosen.append(best)
-        near = ((chart.direction - chart.direction[best]) ** 2).sum(-1) < APART**2
+        near = ((chart.direction - chart.direction[best]) ** 2).sum(-1) < apart**2
         left = jnp.where(near, left - WORST, left).at[best].set(-jnp.inf)
     return jax.tree.map(lambda a: a[jnp.stack(chosen)], given)
 

@@ -50,9 +50,9 @@ def test_modes_are_apart_and_the_likeliest_is_first(small, small_events, guessed
     value = np.asarray(value)
     assert (value[:, 0] > value[:, 1:].max(1) - 0.1).mean() > 0.95  # modules: the nearest
     away = degrees(found.chart.direction[:, 0], found.chart.direction[:, 1])
-    assert (away > 0.5).mean() > 0.3  # many meet when they climb
+    assert (away > 0.5).mean() > 0.8  # some meet when they climb
     off = degrees(found.chart.direction, truth.direction[:, None])
-    assert (off.min(1) < 5).mean() > (off[:, 0] < 5).mean() + 0.01
+    assert (off.min(1) < 5).mean() > (off[:, 0] < 5).mean() + 0.03
 
 
 def level(setup, pulses, chart, x):
@@ -105,11 +105,11 @@ def test_nothing_is_left_of_the_slope_after_many_steps(small, small_events):
 
 
 def test_order_and_padding_do_not_matter(small, small_events, shuffled):
-    pulses = jax.tree.map(lambda x: x[:8], small_events[0])
+    pulses = jax.tree.map(lambda x: x[:128], small_events[0])
     other, _ = shuffled(pulses)
     one = jax.jit(lambda p: first_guess.guess(small, p).chart.direction[:, 0])
     away = degrees(one(pulses), one(other))
-    assert np.median(away) < 0.05
+    assert np.median(away) < 0.01
     assert np.quantile(away, 0.8) < 0.3  # rounding may lead to another step being refused
 
 
