@@ -13,7 +13,7 @@ transformer looks at the pulses and a sketch of the posterior and gives the para
 new events: does its region of 90 % hold the truth in 90 % of them, overall and in bins; how large
 is it, beside the posterior that is drawn from the likelihood itself; how far is its mean from the
 truth, beside the likelihood's best fit, in ice as it is taken to be and in ice that scatters and
-absorbs 20 % more. One event is scanned, to sky.fits.
+absorbs 20 % more. A scan of the sky for one event goes to sky.fits.
 """
 
 from __future__ import annotations
