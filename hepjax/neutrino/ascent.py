@@ -61,7 +61,7 @@ class Top(NamedTuple):
     value: Any
 
 
-def blurred(setup: Setup, factor: float) -> Setup:
+def blurred(setup: Setup, factor: float | jax.Array) -> Setup:
     """Give a setup whose modules have so many times the jitter."""
     return setup._replace(jitter=setup.jitter * factor)
 
@@ -129,10 +129,13 @@ def climb(
     the other; each step only where it is a gain. Coordinates that have a prior stay where that is
     not negligible.
     """
-    for blur in blurs:
+
+    def one(x: jax.Array, blur: jax.Array) -> tuple[jax.Array, jax.Array]:
         top = _climb(blurred(setup, blur), pulses, chart, x, modules, n_steps)
-        x = top.x
-    return top
+        return top.x, top.value
+
+    x, value = jax.lax.scan(one, x, jnp.array(blurs))
+    return Top(x, value[-1])
 
 
 def _climb(

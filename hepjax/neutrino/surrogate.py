@@ -12,8 +12,10 @@ metres, make another one.
 >>> one, event = (jax.tree.map(lambda x: x[0], fields) for fields in (pulses, truth))
 >>> chart = coordinates.around("track", event, event.position)
 >>> x = coordinates.from_truth("track", telescope.prior, chart, event)
->>> log_l = near(telescope, one, chart, x, coordinates.nearest(telescope, event, 100), 50)
->>> bool(abs(log_l(x, event) - likelihood.all_photons(telescope, one, event)) < 0.5)
+>>> modules = coordinates.nearest(telescope, event, 100)
+>>> log_l = near(telescope, one, chart, x, modules, 50)
+>>> exact = likelihood.all_photons(telescope, one, event, modules)
+>>> bool(abs(log_l(x, event) - exact) < 0.1)
 True
 """
 
