@@ -10,7 +10,7 @@ from hepjax.neutrino import coordinates, frames, sketches
 
 @pytest.fixture(scope="module")
 def look(small):
-    """Sketch and features of 128 events, compiled once."""
+    """Sketch and features of 48 events, compiled once."""
 
     def both(pulses):
         found = sketches.sketch(small, pulses)
@@ -21,14 +21,14 @@ def look(small):
 
 @pytest.fixture(scope="module")
 def sketched(look, small_events):
-    return look(jax.tree.map(lambda x: x[:128], small_events[0]))
+    return look(jax.tree.map(lambda x: x[:48], small_events[0]))
 
 
 @pytest.mark.smoke
 def test_widths_are_the_errors(small_events, sketched):
     """In units of the lens of the mode that is nearest, two in five truths are within 1."""
     found, _ = sketched
-    truth = small_events[1].direction[:128]
+    truth = small_events[1].direction[:48]
 
     def to(charts, n):
         return jax.vmap(lambda c: coordinates.tangents(c, n))(charts)
@@ -51,13 +51,13 @@ def test_evidence_falls_and_shares_are_probabilities(sketched):
 
 def test_features_have_one_shape_and_are_finite(sketched):
     features = sketched[1]
-    assert features.pulse.shape == (128, 48, frames.N_PULSE + 12)
+    assert features.pulse.shape == (48, 48, frames.N_PULSE + 12)
     assert all(np.isfinite(x).all() for x in features)
     assert (np.abs(features.whole) < 40).all()
 
 
 def test_an_event_without_pulses_has_a_wide_sketch(look, small_events):
-    found, features = look(jax.tree.map(lambda x: jnp.zeros_like(x[:128]), small_events[0]))
+    found, features = look(jax.tree.map(lambda x: jnp.zeros_like(x[:48]), small_events[0]))
     assert (np.degrees(sketches.lens(found.looks)[:, :, 0, 0]) > 5).all()
     assert all(np.isfinite(x).all() for x in features)
 
