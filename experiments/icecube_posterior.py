@@ -58,9 +58,9 @@ class Config:
     pair_width: int = 0  # of the network that makes a bias of pairs of pulses; 0: none
     bfloat16: bool = False  # matrix products of the transformer
     n_flow_layers: int = 5
-    n_modes: int = 3  # of the sketch by the likelihood that the network looks at; 0: a line fit
-    n_rounds: int = 16  # of draws about each
-    n_steps: int = 2_800  # of the training
+    n_modes: int = 4  # of the sketch by the likelihood that the network looks at; 0: a line fit
+    n_rounds: int = 12  # of draws about each
+    n_steps: int = 1_000  # of the training
     n_events: int = 256  # a step
     n_parts: int = 4  # that they are made of, one of them new
     learning_rate: float = 2e-3

@@ -144,11 +144,12 @@ def _climb(
     spread = [getattr(setup.prior, name)[1] for name in prior.NUISANCES]
     most = jnp.array([jnp.inf] * (len(x) - 4) + [MOST_LOGIT, *(MOST_PULL * s for s in spread)])
     stiff = _stiff(setup, len(x))
-    log_l = surrogate.near(setup, pulses, chart, x, modules)
+    near = surrogate.near(setup, pulses, chart, x, modules)
 
     def depth(x: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        return (stiff * x**2).sum() / 2 - coordinates.log_energy_prior(x) - log_l(x, event)
+        log_l = surrogate.log_l(setup, pulses, near, x, event)
+        return (stiff * x**2).sum() / 2 - coordinates.log_energy_prior(x) - log_l
 
     at = jax.value_and_grad(depth)
 

@@ -88,6 +88,13 @@ def direction(one: Chart, x: jax.Array) -> jax.Array:
     return ((1 - rho2) * one.direction + 2 * across) / (1 + rho2)
 
 
+def half_squared(x: jax.Array) -> jax.Array:
+    """Give the square of the tangent of half the angle to the chart's direction, of coordinates x
+    [..., 2 or more]: lengths on the sphere are those of coordinates over 1 + it.
+    """
+    return ((x[..., :2] * (ANGLE / 2)) ** 2).sum(-1)
+
+
 def tangents(one: Chart, n: jax.Array) -> jax.Array:
     """Give the two coordinates [..., 2] of directions n [..., 3], in units of ANGLE."""
     along = n @ one.direction
@@ -151,7 +158,7 @@ def log_posterior(
 
 def log_prior(setup: Setup, x: jax.Array, event: Truth) -> jax.Array:
     """Give the logarithm of the prior density of coordinates x [dim], where `truth` is event."""
-    rho2 = ((x[:2] * (ANGLE / 2)) ** 2).sum()
+    rho2 = half_squared(x)
     value = log_energy_prior(x) - prior.energy_density(setup.prior, event.log_energy)
     return value + prior.log_density(setup.prior, setup.kind, event) - 2 * jnp.log1p(rho2)
 

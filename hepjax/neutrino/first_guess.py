@@ -7,8 +7,9 @@ arrives, from a track at the Cherenkov angle or from a vertex evenly, by Gauss-N
 loss that noise and scattered light cannot pull far, stiff at the end and soft at the start, and
 that prefers what is close to the pulses. The second climbs the likelihood itself (`ascent`), of all
 pulses and of the modules around, of times that are smeared less and less. In between those that are
-much alike are dropped, most of the unlikely too, and mirror images of the best are tried. All is of
-fixed shape and costs some milliseconds.
+much alike are dropped, most of the unlikely too, and mirror images of the best are tried. The sharp
+likelihood may have several tops where the smeared one has one: it is climbed from there and from
+some draws around. All is of fixed shape and costs some milliseconds.
 
 `scores` tells what is known there: the slope of each pulse's log-rate and of all of log L, in units
 of the errors. To first order these are all that the likelihood has to say (score compression,
@@ -20,14 +21,17 @@ far-off guesses, other modes, ice that is not as it was taken to be.
 >>> pulses, truth = simulation.events(jax.random.key(0), telescope, 2)
 >>> found = jax.eval_shape(lambda p: guess(telescope, p), pulses)
 >>> found.x.shape, found.chart.direction.shape
-((2, 3, 9), (2, 3, 3))
+((2, 4, 9), (2, 4, 3))
 """
 
+import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from hepjax import sphere
 from hepjax.neutrino import ascent, coordinates, frames, likelihood, prior, time_fit
@@ -41,22 +45,25 @@ CHUNK, MODES_CHUNK, WIDE_CHUNK = 32, 4, 2048
 """Events that are worked on at once on a CPU, with one start and many, and on an accelerator."""
 AROUND = 0.2
 """Distance of starts around the line fit from it, rad."""
-STARTS_APART, APART, WORST = 0.2, 0.02, 1e6
-"""Distances of starts and of modes from other modes, rad, and what others lose of log L."""
+APART, WORST = 0.02, 1e6
+"""Distance of starts and of blurred modes from each other, rad, and what others lose of log L."""
+WIDTHS_APART, BETWEEN = 3.0, (1e-3, 5e-2)
+"""Distance of modes, in widths of the likeliest, and its bounds, rad."""
 
 
 class Settings(NamedTuple):
     """n_starts: directions; n_turns: Gauss-Newton steps on times, from each; n_kept: that go on
     for n_climb steps up each blurred likelihood, of pulses and of n_modules around the track or
-    vertex, two of them as mirror images of the best; n_modes: of those that go on for n_steps on
-    the sharp one.
+    vertex, two of them as mirror images of the best; n_tries: places at and about the best of these
+    that go on for n_steps on the sharp one; n_modes: that are left of them.
     """
 
     n_starts: int = 20
     n_turns: int = 12
     n_kept: int = 6
     n_climb: int = 12
-    n_modes: int = 3
+    n_modes: int = 4
+    n_tries: int = 8
     n_steps: int = 24
     n_modules: int = 192
 
@@ -124,6 +131,10 @@ def modes(
             f"n_modes: {settings.n_modes}, n_kept: {settings.n_kept}, n_starts: "
             f"{settings.n_starts}, expected to ascend from 1"
         )
+    if settings.n_tries < settings.n_modes:
+        raise ValueError(
+            f"n_tries: {settings.n_tries}, expected at least n_modes: {settings.n_modes}"
+        )
 
     blurred = ascent.blurred(setup, BLURS[0])
 
@@ -145,13 +156,13 @@ def modes(
     mirrored = jax.vmap(begin)(_mirrored(pulses, kept[0].direction[0])[:n_mirrors])
     kept = jax.tree.map(lambda *a: jnp.concatenate(a), kept, mirrored)
     kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:-1]))(kept)
-    apart = np.repeat([APART, STARTS_APART], [settings.n_kept, settings.n_starts])
-    others = (*begun[:3], begun[3] - WORST / 2)  # where there are too few tops
-    both = jax.tree.map(lambda *a: jnp.concatenate(a), kept, others)
-    kept = _distinct(both, settings.n_modes, apart)
-    kept = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[-1:]))(kept)
-    exact = jax.vmap(lambda c, x, m: ascent.value(setup, pulses, c, x, m, linear=True))(*kept[:3])
-    return _distinct((*kept[:3], exact), settings.n_modes, APART)[:3]
+    tops = _distinct(kept, settings.n_modes, APART)
+    tried = _around(setup, pulses, tops, settings.n_tries)
+    tried = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[-1:]))(tried)
+    exact = jax.vmap(lambda c, x, m: ascent.value(setup, pulses, c, x, m, linear=True))(*tried[:3])
+    best = jax.tree.map(lambda a: a[jnp.argmax(_finite(exact))], tried[:3])
+    apart = jnp.clip(WIDTHS_APART * _width(setup, pulses, *best), *BETWEEN)
+    return _distinct((*tried[:3], exact), settings.n_modes, apart)[:3]
 
 
 def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
@@ -251,12 +262,52 @@ def _mirrored(pulses: Pulses, direction: jax.Array) -> jax.Array:
     return direction - 2 * (normal @ direction)[:, None] * normal
 
 
-def _distinct(given: tuple, n: int, apart: float | np.ndarray) -> tuple:
+def _around(setup: Setup, pulses: Pulses, tops: tuple, n: int) -> tuple:
+    """Go on with tops of a blurred likelihood, and with draws about them, more about the likelier
+    ones: n in all. What comes twice is a draw too.
+    """
+    chart, x, _, value = tops
+    n_tops, dim = x.shape
+    blurred = ascent.blurred(setup, BLURS[-2])
+    look = jax.vmap(lambda c, x, m: ascent.look(blurred, pulses, c, x, m).information)
+    factor = jnp.linalg.cholesky(look(*tops[:3]))
+    near = ((chart.direction[:, None] - chart.direction) ** 2).sum(-1) < APART**2
+    again = (near & (np.arange(n_tops) < np.arange(n_tops)[:, None])).any(1)
+    share = jnp.cumsum(jax.nn.softmax(jnp.where(again, -WORST, _finite(value))))
+    at = jnp.searchsorted(share, jnp.linspace(0, 1, 2 * (n - n_tops) + 1)[1::2])
+    own = jnp.where(again, 0, jnp.arange(n_tops))
+    which = jnp.append(own, jnp.minimum(at, n_tops - 1))
+    moved = jnp.append(again, jnp.ones(n - n_tops, bool))
+    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True, trans=1)
+    moves = jax.vmap(lambda k, z: solve(factor[k], z))(which, jnp.asarray(_even(n, dim)))
+    tried = jax.tree.map(lambda a: a[which], tops)
+    return tried[0], tried[1] + jnp.where(moved[:, None], moves, 0), *tried[2:]
+
+
+@functools.cache
+def _even(n: int, dim: int) -> np.ndarray:
+    """Give numbers [n, dim] of a normal distribution, spread evenly (a Sobol sequence)."""
+    u = stats.qmc.Sobol(dim, rng=1).random_base2(math.ceil(math.log2(n)))[:n]
+    return stats.norm.ppf(np.clip(u, 1e-3, 1 - 1e-3)).astype(np.float32)
+
+
+def _width(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array) -> Any:
+    """Give the width of the direction by the information at a place, rad, over both axes."""
+    covariance = jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information)
+    size = jnp.linalg.det(covariance[:2, :2])
+    return coordinates.ANGLE * jnp.where(size > 0, size, 0) ** 0.25
+
+
+def _finite(value: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isfinite(value), value, -2 * WORST)
+
+
+def _distinct(given: tuple, n: int, apart: float | jax.Array) -> tuple:
     """Choose n of the starts (chart, x, modules, value), the likeliest first, that are at least
     apart [start], rad, from each other; where there are fewer, the likeliest of the others.
     """
     chart, value = given[0], given[-1]
-    left = jnp.where(jnp.isfinite(value), value, -2 * WORST)
+    left = _finite(value)
     chosen = []
     for _ in range(n):
         best = jnp.argmax(left)

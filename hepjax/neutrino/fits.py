@@ -96,6 +96,7 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
         n_kept=min(2 * settings.n_kept, settings.n_starts),
         n_climb=settings.n_climb,
         n_modes=settings.n_kept,
+        n_tries=3 * settings.n_kept,
         n_steps=settings.n_climb,
     )
     found = frames.line(*(x[None] for x in (pulses.position, pulses.time, pulses.mask)))

@@ -8,10 +8,11 @@ Only the last round counts; its draws are independent, and their effective numbe
 w^2, tells whether the mixture has become like the density. What no round has ever met it does not
 know, so start from all modes that are known, and wide.
 
-`recycled` makes do with hundreds of draws, of a density that is of one piece: one Student's
-distribution, which moves to the mean and covariance of all draws so far after each round, every
-draw weighted by the mixture of all rounds (adaptive multiple importance sampling, arXiv:0907.1254).
-Its numbers are those of a Sobol sequence, the same at each call: it takes no key.
+`recycled` makes do with hundreds of draws. It draws as many from each component, weights every
+draw by the mixtures of all rounds so far (adaptive multiple importance sampling, arXiv:0907.1254),
+and moves each component to the mean and covariance of what belongs to it; one to which nothing
+belongs is put where most does. Its numbers are those of a Sobol sequence, the same at each call: it
+takes no key.
 
 >>> def log_p(x):
 ...     return -((x[0] - 1) ** 2) / 2 - (x[1] - x[0] ** 2) ** 2
@@ -34,6 +35,12 @@ FREEDOM = 5.0
 """Degrees of freedom of Student's distributions."""
 LEAST = 1e-6
 """Added to variances."""
+ROUNDING = 1e-4
+"""Added to correlations, of float32."""
+FEWEST, WIDER, NEW_SHARE = 4.0, 2.0, 0.02
+"""Draws of a component below which it goes to where most are, how much larger its covariance is
+there, and its share.
+"""
 NOTHING = -1e6
 """Log weight of draws of which none has any."""
 POWERS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.08, 0.03)
@@ -129,79 +136,146 @@ def sample(
 
 class Recycled(NamedTuple):
     """x: [draw, dim] of all rounds; log_weight: [draw], of mean the integral of the density; power:
-    to which weights are raised; weight: [draw] then, of sum 1; mean: [dim] and covariance: [dim,
-    dim] by them.
+    to which weights are raised; weight: [draw] then, of sum 1; belongs: [component, draw] parts of
+    the weight; mixture: of means and covariances of these parts; effective: draws that the weights
+    are worth.
     """
 
     x: Any
     log_weight: Any
     power: Any
     weight: Any
-    mean: Any
-    covariance: Any
+    belongs: Any
+    mixture: Mixture
+    effective: Any
+
+
+class _Shape(NamedTuple):
+    """Of components: centre [component, dim], factor of the scale and its inverse [component, dim,
+    dim], log_size [component].
+    """
+
+    centre: Any
+    factor: Any
+    inverse: Any
+    log_size: Any
 
 
 def recycled(
-    log_p: Callable[[jax.Array], jax.Array],
-    mean: jax.Array,
-    covariance: jax.Array,
+    log_p: Callable[[jax.Array, jax.Array], jax.Array],
+    start: Mixture,
     *,
     n_rounds: int,
     n_draws: int,
     least: float = 20.0,
 ) -> Recycled:
-    """Draw n_rounds of n_draws from log_p: x [dim] -> log density, from a mean [dim] and covariance
-    [dim, dim] on; weights are raised to a power at which at least so many draws count.
+    """Draw n_rounds of n_draws a component from log_p: x [dim], index -> log density, the index
+    that of the component of `start` that x is close to or comes from; weights are raised to a power
+    at which at least so many draws count.
 
     Where log_p is not finite there is nothing. Pure; differs from call to call by log_p alone.
     """
-    dim = len(mean)
-    n = n_rounds * n_draws
-    eye = jnp.eye(dim)
-    table = jnp.asarray(_student(n_rounds, n_draws, dim))
-
+    n_components, dim = start.centre.shape
+    n_new = n_components * n_draws
+    n = n_rounds * n_new
+    numbers = _student(n_rounds, n_new, dim).reshape(n_rounds, n_components, n_draws, dim)
+    first = _shape(start.centre, start.covariance)
     log_unit = special.gammaln((FREEDOM + dim) / 2) - special.gammaln(FREEDOM / 2)
-    log_unit = float(log_unit) - dim / 2 * math.log(FREEDOM * math.pi)
+    log_unit = float(log_unit) - dim / 2 * math.log(FREEDOM * math.pi) - math.log(n_components)
 
-    def log_q(squared: jax.Array, log_size: jax.Array) -> jax.Array:
-        return log_unit - (FREEDOM + dim) / 2 * jnp.log1p(squared / FREEDOM) - log_size
+    def log_q(x: jax.Array, each: _Shape) -> jax.Array:
+        z = each.inverse.reshape(-1, dim) @ x
+        z = z.reshape(*each.centre.shape, -1) - (each.inverse @ each.centre[..., None])
+        squared = (z**2).sum(1)
+        log_size = each.log_size[:, None] - log_unit
+        return -(FREEDOM + dim) / 2 * jnp.log1p(squared / FREEDOM) - log_size
 
-    def turn(state: tuple, given: tuple) -> tuple[tuple, tuple]:
-        mean, covariance, x, value, mixture, before = state
-        k, numbers = given
-        factor = jnp.linalg.cholesky(covariance + LEAST * eye)
-        inverse = jax.scipy.linalg.solve_triangular(factor, eye, lower=True)
-        one = mean, inverse, jnp.log(jnp.diagonal(factor)).sum()
-        before = jax.tree.map(lambda all_, new: all_.at[k].set(new), before, one)
-        new = mean + numbers @ factor.T
-        its = jax.vmap(log_p)(new)
-        old = log_q((((x - mean) @ inverse.T) ** 2).sum(-1), one[2])
-        z = jnp.einsum("kdi,kji->kdj", new - before[0][:, None], before[1])
-        each = log_q((z**2).sum(-1), before[2][:, None])
-        each = jnp.where(jnp.arange(n_rounds)[:, None] <= k, each, -jnp.inf)
-
-        def kept(all_: jax.Array, new: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_update_slice_in_dim(all_, new, k * n_draws, 0)
-
-        mixture = kept(jnp.logaddexp(mixture, old), jax.nn.logsumexp(each, axis=0))
-        x, value = kept(x, new), kept(value, jnp.where(jnp.isfinite(its), its, -jnp.inf))
-        there = jnp.arange(n) < (k + 1) * n_draws
-        log_weight = jnp.where(there, value - mixture + jnp.log(k + 1.0), -jnp.inf)
+    def weighed(
+        k: jax.Array | int, x: jax.Array, log_weight: jax.Array, its: jax.Array
+    ) -> Recycled:
+        there = jnp.arange(n) < k * n_new
+        log_weight = jnp.where(there, log_weight + jnp.log(1.0 * k), -jnp.inf)
         nothing = ~jnp.isfinite(log_weight).any()
         log_weight = jnp.where(nothing & there, NOTHING, log_weight)
         weight, power = tempered(log_weight, least)
-        mean = weight @ x
-        away = x - mean
-        covariance = (weight[:, None] * away).T @ away
-        return (mean, covariance, x, value, mixture, before), (log_weight, power, weight)
+        belongs = weight * jax.nn.softmax(its, 0)
+        return Recycled(
+            x, log_weight, power, weight, belongs, _parts(x, belongs), effective(weight)
+        )
 
-    zeros = jnp.zeros
+    def turn(state: tuple, given: tuple) -> tuple[tuple, None]:
+        shape, share, kin, x, value, mixed, before = state
+        k, numbers = given
+
+        def kept(all_: jax.Array, new: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_slice_in_dim(all_, new, k * n_new, -1)
+
+        before = jax.tree.map(
+            lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, k * n_components, 0),
+            before,
+            shape,
+        )
+        new = shape.centre[:, None] + jnp.einsum("kij,knj->kni", shape.factor, numbers)
+        its = jax.vmap(lambda i, x: jax.vmap(lambda x: log_p(x, i))(x))(kin, new).reshape(-1)
+        value = kept(value, jnp.where(jnp.isfinite(its), its, -jnp.inf))
+        new = new.reshape(n_new, dim).T
+        x = kept(x, new)
+        there = jnp.arange(n_rounds * n_components) < (k + 1) * n_components
+        of_new = jnp.where(there[:, None], log_q(new, before), -jnp.inf)
+        of_all = log_q(x, shape)
+        mixed = jnp.logaddexp(mixed, jax.nn.logsumexp(of_all, 0))
+        mixed = kept(mixed, jax.nn.logsumexp(of_new, 0))
+        found = weighed(k + 1, x, value - mixed, of_all + jnp.log(share)[:, None])
+        return (*_taught(shape, found, kin), x, value, mixed, before), None
+
     none = jnp.full(n, -jnp.inf)
-    before = zeros((n_rounds, dim)), zeros((n_rounds, dim, dim)), zeros(n_rounds)
-    state = mean, covariance, zeros((n, dim)), none, none, before
-    state, seen = jax.lax.scan(turn, state, (jnp.arange(n_rounds), table))
-    log_weight, power, weight = (each[-1] for each in seen)
-    return Recycled(state[2], log_weight, power, weight, *state[:2])
+    before = jax.tree.map(lambda a: jnp.zeros((n_rounds * len(a), *a.shape[1:])), first)
+    kin = jnp.arange(n_components)
+    state = first, jnp.exp(start.log_share), kin, jnp.zeros((dim, n)), none, none, before
+    state, _ = jax.lax.scan(turn, state, (jnp.arange(n_rounds), jnp.asarray(numbers)))
+    shape, share, _, x, value, mixed, _ = state
+    found = weighed(n_rounds, x, value - mixed, log_q(x, shape) + jnp.log(share)[:, None])
+    return found._replace(x=x.T)
+
+
+def _shape(centre: jax.Array, covariance: jax.Array) -> _Shape:
+    width = jnp.sqrt(jnp.diagonal(covariance, axis1=-2, axis2=-1) + LEAST)
+    eye = jnp.eye(width.shape[-1])
+    even = covariance / (width[:, :, None] * width[:, None]) + ROUNDING * eye
+    factor = width[:, :, None] * jnp.linalg.cholesky(even)
+    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
+    inverse = jax.vmap(lambda f: solve(f, eye))(factor)
+    log_size = jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
+    return _Shape(centre, factor, inverse, log_size)
+
+
+def _parts(x: jax.Array, belongs: jax.Array) -> Mixture:
+    """Give shares, means and covariances of parts [component, draw] of draws x [dim, draw]."""
+
+    def one(weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        share = weight.sum() + 1e-12
+        mean = x @ weight / share
+        away = x - mean[:, None]
+        return jnp.log(share), mean, (weight * away) @ away.T / share
+
+    each = [one(weight) for weight in belongs]  # one by one is quicker than all at once
+    return Mixture(*(jnp.stack(a) for a in zip(*each)))
+
+
+def _taught(shape: _Shape, found: Recycled, kin: jax.Array) -> tuple[_Shape, jax.Array, jax.Array]:
+    """Move components to what belongs to them: those of few draws keep most of their scale, those
+    of hardly any go to the likeliest. Gives shapes, shares and what they come from.
+    """
+    share, centre, covariance = jnp.exp(found.mixture.log_share), *found.mixture[1:]
+    dim, n = centre.shape[-1], share * found.effective
+    most = jnp.argmax(share)
+    lost = (n < FEWEST) & (jnp.arange(len(n)) != most)
+    old = (1 / (1 + n / dim))[:, None, None]
+    its = (1 - old) * covariance + old * shape.factor @ jnp.swapaxes(shape.factor, -1, -2)
+    centre = jnp.where(lost[:, None], centre[most], centre)
+    its = jnp.where(lost[:, None, None], WIDER * covariance[most], its)
+    share = jnp.where(lost, NEW_SHARE, share)
+    return _shape(centre, its), share / share.sum(), jnp.where(lost, kin[most], kin)
 
 
 def tempered(log_weight: jax.Array, least: float | jax.Array) -> tuple[jax.Array, jax.Array]:

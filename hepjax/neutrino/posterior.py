@@ -5,16 +5,18 @@ gives the posterior (arXiv:1605.06376). Here it looks at an event and at a sketc
 (`sketches`), in the frame of its own light, and gives all parameters of flows (`flows.sphere`) at
 once, one of each mode of the sketch, and their shares. A flow sees the sky through a lens
 (`sphere.magnified`) at its mode's mean, which makes its covariance round and about 1 rad wide: what
-there is to learn is of order one, for events of a degree and of a minute of arc. Whatever the
-sketch, the posterior is one of the pulses: a bad one makes it wider and no worse calibrated.
-All of it is pure:
-`Posterior` says what it is made of, variables come and go. `encode` is done once for an event;
-`log_prob`, `sample` and a scan of the whole sky go on from what it gives.
+there is to learn is of order one, for events of a degree and of a minute of arc. What a sketch may
+have missed is in a wide part of each mode, even through a lens WIDE times as wide, so that the flow
+need not stretch for it. Whatever the sketch, the posterior is one of the pulses: a bad one makes it
+wider and no worse calibrated. All of it is pure: `Posterior` says what it is made of, variables
+come and go. `encode` is done once for an event; `log_prob`, `sample` and a scan of the whole sky go
+on from what it gives.
 
 >>> Encoded._fields
 ('log_share', 'params', 'axes', 'lens')
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +26,9 @@ from hepjax import sphere
 from hepjax.flows import sphere as flow
 from hepjax.neutrino import data, frames, simulation, sketches
 from hepjax.nn import model
+
+WIDE, WIDE_LOGIT = 3.0, -3.0
+"""Of the wide part of each mode: its lens over that of the flow, and where its share begins."""
 
 
 class Posterior(NamedTuple):
@@ -39,9 +44,9 @@ class Posterior(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """log_share: [event, mode]; params: [event, mode, number] of the flows, float32; axes: [event,
-    mode, axis, 3] in which they stand, the third one towards the mean of the sketch; lens: [event,
-    mode, 2, 2] rad, lower triangular.
+    """log_share: [event, mode, 2] of flows and of wide parts; params: [event, mode, number] of the
+    flows, float32; axes: [event, mode, axis, 3] in which they stand, the third one towards the mean
+    of the sketch; lens: [event, mode, 2, 2] rad, lower triangular.
     """
 
     log_share: Any
@@ -51,7 +56,9 @@ class Encoded(NamedTuple):
 
 
 class Look(NamedTuple):
-    """features: that the encoder is to see; log_share, axes, lens: as Encoded, by the sketch."""
+    """features: that the encoder is to see; log_share: [event, mode], axes, lens: as Encoded, by
+    the sketch.
+    """
 
     features: frames.Features
     log_share: Any
@@ -60,9 +67,9 @@ class Look(NamedTuple):
 
 
 def size(plan: flow.Plan, settings: sketches.Settings | None = sketches.DEFAULT) -> int:
-    """Count the numbers that an encoder has to give: of each mode those of a flow and a share."""
+    """Count the numbers that an encoder has to give: of each mode a flow and two shares."""
     n_modes = 1 if settings is None else settings.guess.n_modes
-    return n_modes * (flow.size(plan) + 1)
+    return n_modes * (flow.size(plan) + 2)
 
 
 def look(posterior: Posterior, pulses: data.Pulses) -> Look:
@@ -73,8 +80,14 @@ def look(posterior: Posterior, pulses: data.Pulses) -> Look:
         n = len(pulses.mask)
         lens = jnp.tile(jnp.eye(2), (n, 1, 1, 1))
         return Look(features, jnp.zeros((n, 1)), frame.axes[:, None], lens)
-    found = sketches.sketch(posterior.setup, pulses, posterior.sketch)
-    features = sketches.features(posterior.setup, pulses, found)
+    return sketched(
+        posterior.setup, pulses, sketches.sketch(posterior.setup, pulses, posterior.sketch)
+    )
+
+
+def sketched(setup: simulation.Setup, pulses: data.Pulses, found: sketches.Sketch) -> Look:
+    """Look at events that have been sketched."""
+    features = sketches.features(setup, pulses, found)
     chart = found.guess.chart
     axes = jnp.stack([chart.first, chart.second, chart.direction], -2)
     return Look(features, sketches.shares(found.looks), axes, sketches.lens(found.looks))
@@ -97,28 +110,36 @@ def found(posterior: Posterior, variables: Any, seen: Look) -> Encoded:
     numbers = posterior.encoder.apply(variables, seen.features).astype(jnp.float32)
     numbers = numbers.reshape(*seen.log_share.shape, -1)
     log_share = jax.nn.log_softmax(seen.log_share + numbers[..., 0])
-    return Encoded(log_share, numbers[..., 1:], seen.axes, seen.lens)
+    wide = numbers[..., 1] + WIDE_LOGIT
+    parts = jnp.stack([jax.nn.log_sigmoid(-wide), jax.nn.log_sigmoid(wide)], -1)
+    return Encoded(log_share[..., None] + parts, numbers[..., 2:], seen.axes, seen.lens)
 
 
 def log_prob(posterior: Posterior, encoded: Encoded, direction: Any) -> jax.Array:
     """Give the logarithm of the density, 1 / sr, [..., event] at directions [..., event, 3]."""
     local = _turned(encoded.axes, jnp.asarray(direction)[..., None, :])
-    local, log_ratio = sphere.magnified(local, _inverse(encoded.lens))
-    each = flow.log_prob(posterior.plan, encoded.params, local) + log_ratio
-    return jax.nn.logsumexp(each + encoded.log_share, -1)
+    seen, log_ratio = sphere.magnified(local, _inverse(encoded.lens))
+    flows = flow.log_prob(posterior.plan, encoded.params, seen) + log_ratio
+    _, log_ratio = sphere.magnified(local, _inverse(WIDE * encoded.lens))
+    each = jnp.stack([flows, log_ratio - math.log(sphere.AREA)], -1)
+    return jax.nn.logsumexp(each + encoded.log_share, (-2, -1))
 
 
 def sample(
     posterior: Posterior, encoded: Encoded, key: jax.Array, n_samples: int
 ) -> tuple[jax.Array, jax.Array]:
     """Draw directions [sample, event, 3] and their log_prob [sample, event]."""
-    first, second = jax.random.split(key)
-    seen, _ = flow.sample(first, posterior.plan, encoded.params, n_samples)
+    keys = jax.random.split(key, 3)
+    seen, _ = flow.sample(keys[0], posterior.plan, encoded.params, n_samples)
+    even = sphere.uniform(keys[1], seen.shape[:-1], seen.dtype)
     local, _ = sphere.magnified(seen, encoded.lens)
+    wide, _ = sphere.magnified(even, WIDE * encoded.lens)
+    log_share = encoded.log_share.reshape(len(encoded.log_share), -1)
+    shape = (n_samples, len(log_share))
+    part = jax.random.categorical(keys[2], log_share, shape=shape)[..., None]
+    local = jnp.where((part % 2 == 0)[..., None], local, wide)
     each = _turned(jnp.swapaxes(encoded.axes, -1, -2), local)
-    shape = (n_samples, len(encoded.log_share))
-    mode = jax.random.categorical(second, encoded.log_share, shape=shape)
-    n = jnp.take_along_axis(each, mode[..., None, None], -2)[..., 0, :]
+    n = jnp.take_along_axis(each, part[..., None] // 2, -2)[..., 0, :]
     return n, log_prob(posterior, encoded, n)
 
 

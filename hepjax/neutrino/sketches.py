@@ -32,7 +32,7 @@ WIDTHS = (1e-2, 30.0)
 """Bounds of the width of the direction, in units of its coordinates: 0.02 and 50 degrees."""
 THINNEST = 0.05
 """Smallest ratio of its two widths."""
-ENOUGH = 12.0
+ENOUGH = 20.0
 """Draws that should count, or weights are tempered."""
 LEAST_EVIDENCE = -12.0
 """Of a mode, against the likeliest."""
@@ -44,7 +44,7 @@ class Settings(NamedTuple):
     """
 
     guess: first_guess.Settings = first_guess.DEFAULT
-    n_rounds: int = 16
+    n_rounds: int = 12
     n_draws: int = 64
     n_modules: int = surrogate.N_MODULES
 
@@ -78,16 +78,17 @@ class Sketch(NamedTuple):
 
 def sketch(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Sketch:
     """Sketch posteriors of events, fields of pulses [event, pulse, ...]; pure."""
-    found = first_guess.guess(setup, pulses, settings.guess)
+    return about(setup, pulses, first_guess.guess(setup, pulses, settings.guess), settings)
 
-    def one(given: tuple) -> tuple:
-        pulses, *of_modes = given
-        each = jax.vmap(lambda c, x, m: _one(setup, pulses, c, x, m, settings))(*of_modes)
-        order = jnp.argsort(-each[1].evidence)
-        return jax.tree.map(lambda a: a[order], each)
 
+def about(
+    setup: Setup, pulses: Pulses, found: first_guess.Guess, settings: Settings = DEFAULT
+) -> Sketch:
+    """Sketch posteriors of events about guesses that are there already."""
     given = pulses, found.chart, found.x, found.modules
-    (chart, x, modules), looks = first_guess.mapped(one, given, 1)
+    (chart, x, modules), looks = first_guess.mapped(
+        lambda one: _one(setup, *one, settings), given, 1
+    )
     return Sketch(first_guess.Guess(chart, x, modules, found.line), looks)
 
 
@@ -157,38 +158,64 @@ def _factor(covariance: jax.Array) -> jax.Array:
 
 
 def _one(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, settings: Settings
+    setup: Setup,
+    pulses: Pulses,
+    charts: Chart,
+    x: jax.Array,
+    modules: jax.Array,
+    settings: Settings,
 ) -> tuple:
-    """Sketch one mode of one event; gives chart, x and modules, and the looks of it."""
-    log_l = surrogate.near(setup, pulses, chart, x, modules, settings.n_modules, linear=True)
+    """Sketch one event, whose guesses are [mode, ...]; gives charts, x and modules, and looks."""
+    chart = jax.tree.map(lambda a: a[0], charts)
+    rest = jnp.arange(x.shape[-1]) >= x.shape[-1] - 4
 
-    def log_p(y: jax.Array) -> jax.Array:
+    def around(its: Chart, x: jax.Array, modules: jax.Array) -> tuple:
+        event = coordinates.truth(setup.kind, setup.prior, its, x)
+        x = jnp.where(rest, x, coordinates.from_truth(setup.kind, setup.prior, chart, event))
+        near = surrogate.near(setup, pulses, chart, x, modules, settings.n_modules)
+        return x, jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information), near
+
+    begin, covariance, nears = jax.vmap(around)(charts, x, modules)
+
+    def log_p(y: jax.Array, k: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, y)
-        return log_l(y, event) + coordinates.log_prior(setup, y, event)
+        near = jax.tree.map(lambda a: a[k], nears)
+        log_l = surrogate.log_l(setup, pulses, near, y, event, linear=True)
+        return log_l + coordinates.log_prior(setup, y, event)
 
-    covariance = jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information)
+    start = population.around(begin, covariance, len(x))
     size = {"n_rounds": settings.n_rounds, "n_draws": settings.n_draws}
-    draws = population.recycled(log_p, x, covariance, **size, least=ENOUGH)
-    fine = jnp.isfinite(draws.mean).all() & jnp.isfinite(draws.covariance).all()
-    fine &= pulses.mask.any()
-    mean, covariance = (
-        jnp.where(fine, a, b)
-        for a, b in ((draws.mean, x), (draws.covariance, WIDTHS[1] ** 2 * jnp.eye(len(x))))
+    draws = population.recycled(log_p, start, **size, least=ENOUGH)
+    fine = pulses.mask.any() & jax.tree.reduce(
+        jnp.logical_and, jax.tree.map(lambda a: jnp.isfinite(a).all(), draws.mixture)
     )
-    weight = jax.nn.softmax(draws.log_weight)
-    inverse = jnp.linalg.inv(_factor(covariance[:2, :2]))
-    offset = inverse @ (weight @ draws.x - mean)[:2]
-    moments = _moments((draws.x - mean)[:, :2] @ inverse.T, draws.weight)
-    offset, moments = (jnp.where(fine, a, 0) for a in (offset, moments))
-    worth = jnp.where(fine, population.effective(weight), 1)
-    event = coordinates.truth(setup.kind, setup.prior, chart, mean)
-    there = coordinates.around(setup.kind, event, chart.anchor)
-    chart = coordinates.transported(chart, there)
-    rest = jnp.where(jnp.arange(len(x)) >= len(x) - 4, mean, 0)
-    n = settings.n_rounds * settings.n_draws
-    evidence = jnp.where(fine, jax.nn.logsumexp(draws.log_weight) - np.log(n), population.NOTHING)
-    looks = Looks(covariance, draws.power, worth, evidence, offset, moments)
-    return (chart, rest, modules), looks
+    plain = jax.nn.softmax(draws.log_weight) / jnp.maximum(draws.weight, 1e-30)
+    total = jax.nn.logsumexp(draws.log_weight) - np.log(len(draws.weight))
+
+    def mode(k: jax.Array) -> tuple:
+        log_share, mean, covariance = jax.tree.map(lambda a: a[k], draws.mixture)
+        mean = jnp.where(fine, mean, begin[0])
+        wide = WIDTHS[1] ** 2 * jnp.eye(len(mean))
+        covariance = jnp.where(fine, covariance, wide)
+        inverse = jnp.linalg.inv(_factor(covariance[:2, :2]))
+        away = (draws.x - mean)[:, :2] @ inverse.T
+        part = draws.belongs[k] / (draws.belongs[k].sum() + 1e-30)
+        sharp = part * plain
+        sharp = sharp / (sharp.sum() + 1e-30)
+        numbers = sharp @ away, _moments(away, part)
+        numbers = jax.tree.map(lambda a: jnp.where(fine, a, 0), numbers)
+        worth = jnp.where(fine, 1 / jnp.maximum((sharp**2).sum(), 1e-30), 1)
+        evidence = jnp.where(fine, log_share + total, population.NOTHING)
+        shrunk = jnp.ones(len(mean)).at[:2].set(1 / (1 + coordinates.half_squared(mean)))
+        covariance = covariance * shrunk[:, None] * shrunk
+        looks = Looks(covariance, draws.power, worth, evidence, *numbers)
+        event = coordinates.truth(setup.kind, setup.prior, chart, mean)
+        there = coordinates.around(setup.kind, event, chart.anchor)
+        modules_ = coordinates.nearest(setup, event, modules.shape[-1])
+        there = coordinates.transported(chart, there)
+        return (there, jnp.where(rest, mean, 0), modules_), looks
+
+    return jax.vmap(mode)(jnp.argsort(-draws.mixture.log_share))
 
 
 def _moments(z: jax.Array, weight: jax.Array) -> jax.Array:

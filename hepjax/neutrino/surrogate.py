@@ -2,7 +2,7 @@
 
 Draws and climbs ask the likelihood hundreds of times close by. `near` looks once at what stays much
 the same there: the ice between track and modules, and the light of modules that expect little,
-whose sum is taken to change exponentially. What is left at each call are the times and amounts of
+whose sum is taken to change exponentially. What is left to `log_l` are the times and amounts of
 light at the pulses and at the brightest modules. Where an event has moved by more than tens of
 metres, make another one.
 
@@ -13,13 +13,13 @@ metres, make another one.
 >>> chart = coordinates.around("track", event, event.position)
 >>> x = coordinates.from_truth("track", telescope.prior, chart, event)
 >>> modules = coordinates.nearest(telescope, event, 100)
->>> log_l = near(telescope, one, chart, x, modules, 50)
+>>> rough = log_l(telescope, one, near(telescope, one, chart, x, modules, 50), x, event)
 >>> exact = likelihood.all_photons(telescope, one, event, modules)
->>> bool(abs(log_l(x, event) - exact) < 0.1)
+>>> bool(abs(rough - exact) < 0.1)
 True
 """
 
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,21 @@ CHANGE = (-20.0, 6.0)
 """Bounds of the logarithm of the change of the light of the others."""
 
 
+class Near(NamedTuple):
+    """What stays much the same close to coordinates x [dim].
+
+    modules: that are asked one by one; at_pulses, at_modules: the ice between these and the event;
+    log_dim: logarithm of the light of the others, and slope [dim] of it.
+    """
+
+    x: Any
+    modules: Any
+    at_pulses: light.Optics
+    at_modules: light.Optics
+    log_dim: Any
+    slope: Any
+
+
 def near(
     setup: Setup,
     pulses: Pulses,
@@ -42,19 +57,12 @@ def near(
     x: jax.Array,
     modules: jax.Array,
     n_modules: int = N_MODULES,
-    *,
-    linear: bool = False,
-) -> Callable[[jax.Array, Truth], jax.Array]:
-    """Make log L of one event close to coordinates x [dim]: a function of coordinates y [dim] and
-    the event there (`coordinates.truth`), as `likelihood.all_photons` has it.
-
-    modules: that see light, of which the brightest n_modules are asked each time; linear: see
-    `arrival.log_density`.
+) -> Near:
+    """Look around coordinates x [dim] of one event; modules: that see light, of which the brightest
+    n_modules are asked each time.
     """
     nearby = coordinates.truth(setup.kind, setup.prior, chart, x)
     position, efficiency = (jnp.asarray(a) for a in setup.detector[:2])
-    low, high = setup.window
-    noise = setup.noise * len(setup.detector.efficiency) * (high - low)
 
     def signal(x: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, x)
@@ -70,14 +78,22 @@ def near(
     n = len(pulses.time)
     at_pulses = light.Optics(*(a[:, :n] for a in optics))
     at_modules = light.Optics(*(a[:, n:] for a in optics))
+    return Near(x, asked, at_pulses, at_modules, log_dim, slope)
 
-    def log_l(y: jax.Array, event: Truth) -> jax.Array:
-        seen = likelihood.at_pulses(setup, pulses, event, at_pulses)
-        rate = likelihood.log_rate(setup, pulses, seen, linear=linear).sum()
-        given = {"area": setup.area, "optics": at_modules}
-        seen = light.expected(setup.kind, setup.medium, event, position[asked], **given)
-        total = (seen.mean * efficiency[asked]).sum() * event.efficiency
-        total += jnp.exp(jnp.clip(log_dim + (y - x) @ slope, *CHANGE))
-        return rate - total - noise
 
-    return log_l
+def log_l(
+    setup: Setup, pulses: Pulses, one: Near, y: jax.Array, event: Truth, *, linear: bool = False
+) -> jax.Array:
+    """Give log L of one event at coordinates y [dim], where it is `event` (`coordinates.truth`), as
+    `likelihood.all_photons` has it; linear: see `arrival.log_density`.
+    """
+    position, efficiency = (jnp.asarray(a)[one.modules] for a in setup.detector[:2])
+    low, high = setup.window
+    noise = setup.noise * len(setup.detector.efficiency) * (high - low)
+    seen = likelihood.at_pulses(setup, pulses, event, one.at_pulses)
+    rate = likelihood.log_rate(setup, pulses, seen, linear=linear).sum()
+    given = {"area": setup.area, "optics": one.at_modules}
+    seen = light.expected(setup.kind, setup.medium, event, position, **given)
+    total = (seen.mean * efficiency).sum() * event.efficiency
+    total += jnp.exp(jnp.clip(one.log_dim + (y - one.x) @ one.slope, *CHANGE))
+    return rate - total - noise

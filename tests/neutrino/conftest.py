@@ -7,7 +7,16 @@ import pytest
 
 from hepjax import sphere
 from hepjax.flows import sphere as flow
-from hepjax.neutrino import data, detectors, media, posterior, pulse_transformer, simulation
+from hepjax.neutrino import (
+    data,
+    detectors,
+    first_guess,
+    media,
+    posterior,
+    pulse_transformer,
+    simulation,
+    sketches,
+)
 from hepjax.nn import model
 
 WATER = media.uniform(200.0, 60.0, delay=600.0)
@@ -63,6 +72,30 @@ def small():
 def small_events(small):
     """Pulses and truth of 256 tracks in it."""
     return jax.jit(lambda key: simulation.events(key, small, 256))(jax.random.key(0))
+
+
+@pytest.fixture(scope="session")
+def guess(small):
+    """The function guess(pulses) -> first guesses, compiled once for 256 events of 48 pulses."""
+    return jax.jit(lambda pulses: first_guess.guess(small, pulses))
+
+
+@pytest.fixture(scope="session")
+def guessed(guess, small_events):
+    """First guesses of all of these tracks."""
+    return guess(small_events[0])
+
+
+@pytest.fixture(scope="session")
+def sketch(small):
+    """The function sketch(pulses, guesses) -> sketches, compiled once for 48 events."""
+    return jax.jit(lambda pulses, found: sketches.about(small, pulses, found))
+
+
+@pytest.fixture(scope="session")
+def sketched(sketch, small_events, guessed):
+    """Sketches of the first 48 of these tracks."""
+    return sketch(*jax.tree.map(lambda x: x[:48], (small_events[0], guessed)))
 
 
 @pytest.fixture(scope="session")

@@ -90,24 +90,64 @@ def test_too_few_draws_are_named(sampled):
         population.sample(jax.random.key(0), gaussian, sampled.mixture, few)
 
 
+def started(*centres, wide=1.0):
+    centres = jnp.array(centres)
+    return population.around(
+        centres, jnp.tile(wide * jnp.eye(2), (len(centres), 1, 1)), len(centres)
+    )
+
+
 @pytest.fixture(scope="module")
 def banana():
     """Draws of a bent density from a start that is off."""
 
-    def log_p(x):
+    def log_p(x, _):
         return -(x[0] ** 2) / 2 - (x[1] - 0.4 * x[0] ** 2) ** 2
 
-    start = jnp.array([3.0, -2.0]), 0.5 * jnp.eye(2)
-    return jax.jit(lambda: population.recycled(log_p, *start, n_rounds=16, n_draws=64))()
+    start = started([3.0, -2.0], wide=0.5)
+    return jax.jit(lambda: population.recycled(log_p, start, n_rounds=16, n_draws=64))()
 
 
 def test_recycled_draws_find_moments_and_size(banana):
     assert banana.power == 1
-    assert population.effective(banana.weight) > 300
-    np.testing.assert_allclose(banana.mean, [0, 0.4], atol=0.1)
-    np.testing.assert_allclose(np.diag(banana.covariance), [1, 0.82], rtol=0.2)
+    assert banana.effective > 300
+    assert float(banana.effective) == pytest.approx(float(population.effective(banana.weight)))
+    np.testing.assert_allclose(banana.mixture.centre[0], [0, 0.4], atol=0.1)
+    np.testing.assert_allclose(np.diag(banana.mixture.covariance[0]), [1, 0.82], rtol=0.2)
     integral = np.exp(np.asarray(banana.log_weight, float)).mean()
     assert integral == pytest.approx(np.sqrt(2) * np.pi, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def in_two():
+    """Draws of two modes, from close to each, and a third start where nothing is."""
+    start = started([5.0, 0.5], [-5.0, 0.0], [40.0, 40.0])
+    return jax.jit(
+        lambda: population.recycled(lambda x, _: two(x), start, n_rounds=12, n_draws=64)
+    )()
+
+
+def test_recycled_components_share_modes(in_two):
+    """Means and shares are those of the modes; the lost one helps where most draws are."""
+    share, centre = np.exp(in_two.mixture.log_share), np.asarray(in_two.mixture.centre)
+    assert in_two.effective > 300
+    assert share.sum() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(in_two.belongs.sum(0), in_two.weight, atol=1e-6)
+    inside = 1 / 3 * 0.57926
+    left = centre[:, 0] < 0
+    assert left.tolist() == [False, True, False]
+    assert share[left].sum() == pytest.approx(inside / (1 + inside), abs=0.04)
+    mean = share[~left] @ centre[~left] / share[~left].sum()
+    np.testing.assert_allclose(mean, [6, 0], atol=0.25)
+
+
+def test_densities_are_asked_by_what_draws_come_from():
+    """A density that is there for draws of the second component alone."""
+    log_p = lambda x, k: jnp.where(k == 1, two(x), -jnp.inf)  # noqa: E731
+    start = started([5.0, 0.5], [-5.0, 0.0])
+    found = population.recycled(log_p, start, n_rounds=1, n_draws=64)
+    assert (found.weight[:64] == 0).all()
+    assert float(found.weight[64:].sum()) == pytest.approx(1, abs=1e-5)
 
 
 def test_weights_are_tempered_where_few_have_all():
@@ -120,7 +160,7 @@ def test_weights_are_tempered_where_few_have_all():
 
 
 def test_where_there_is_nothing_it_says_so():
-    nothing = lambda x: -jnp.inf * jnp.ones(())  # noqa: E731
-    found = population.recycled(nothing, jnp.zeros(2), jnp.eye(2), n_rounds=2, n_draws=32)
-    assert np.isfinite(found.mean).all()
+    nothing = lambda x, _: -jnp.inf * jnp.ones(())  # noqa: E731
+    found = population.recycled(nothing, started([0.0, 0.0]), n_rounds=2, n_draws=32)
+    assert np.isfinite(found.mixture.centre).all()
     assert float(found.log_weight.max()) == population.NOTHING

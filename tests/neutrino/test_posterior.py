@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import sphere
-from hepjax.neutrino import first_guess, posterior, pulse_transformer, sketches
+from hepjax.neutrino import posterior, pulse_transformer
 from hepjax.nn import model
 
 
@@ -61,7 +61,8 @@ def test_the_frame_turns_back(tiny, encoded):
     """Of a narrow flow along the third axis, samples lie along the line of each event."""
     _, _, _, found = encoded
     params = jnp.zeros_like(found.params).at[..., 4].set(12.0)  # the first zoom
-    n, _ = posterior.sample(tiny, found._replace(params=params), jax.random.key(5), 200)
+    narrow = found._replace(params=params, log_share=found.log_share.at[..., 1].set(-1e9))
+    n, _ = posterior.sample(tiny, narrow, jax.random.key(5), 200)
     middle = np.asarray(n).mean(0)
     middle = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
     line = np.asarray(found.axes[:, 0, 2])
@@ -77,22 +78,21 @@ def test_an_event_without_pulses_has_a_posterior(tiny, encoded):
 
 
 @pytest.fixture(scope="module")
-def silent(tiny, small, small_events):
+def silent(tiny, small, small_events, sketched):
     """Posteriors of 16 events by a network that says nothing, so that the sketch alone speaks."""
-    quick = sketches.Settings(first_guess.Settings(n_starts=6, n_kept=4, n_climb=4, n_steps=4), 4)
-    encoder = pulse_transformer.small(posterior.size(tiny.plan, quick), width=16, n_layers=1)
-    whole = posterior.Posterior(model.from_linen(encoder), tiny.plan, small, quick)
-    pulses, truth = jax.tree.map(lambda x: x[:16], small_events)
+    encoder = pulse_transformer.small(posterior.size(tiny.plan), width=16, n_layers=1)
+    whole = posterior.Posterior(model.from_linen(encoder), tiny.plan, small)
+    pulses, truth, known = jax.tree.map(lambda x: x[:16], (*small_events, sketched))
     variables = jax.tree.map(jnp.zeros_like, posterior.init(whole, jax.random.key(0), pulses))
-    found = jax.jit(lambda v, p: posterior.encode(whole, v, p))(variables, pulses)
-    return whole, found, truth
+    seen = posterior.sketched(small, pulses, known)
+    return whole, posterior.found(whole, variables, seen), truth
 
 
 def test_lenses_of_a_sketch_are_part_of_it(silent):
     """Of one mode, densities at its mean are as high as its lens is narrow."""
     whole, found, truth = silent
-    assert found.lens.shape == (16, 3, 2, 2)
-    first = found._replace(log_share=jnp.full((16, 3), -1e9).at[:, 0].set(0.0))
+    assert found.lens.shape == (16, 4, 2, 2)
+    first = found._replace(log_share=jnp.full((16, 4, 2), -1e9).at[:, 0].set(0.0))
     plain = first._replace(lens=jnp.broadcast_to(jnp.eye(2), found.lens.shape))
     gain = posterior.log_prob(whole, first, found.axes[:, 0, 2])
     gain -= posterior.log_prob(whole, plain, found.axes[:, 0, 2])
@@ -105,17 +105,19 @@ def test_lenses_of_a_sketch_are_part_of_it(silent):
 
 def test_modes_have_their_shares(silent):
     whole, found, _ = silent
-    np.testing.assert_allclose(jnp.exp(found.log_share).sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(jnp.exp(found.log_share).sum((1, 2)), 1, atol=1e-5)
+    assert (np.exp(found.log_share[..., 1]).sum(-1) < 0.1).all()
     # narrow flows, and modes at right angles: samples are counted
-    axes = jnp.eye(3)[jnp.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]])]
-    share = jnp.array([0.5, 0.3, 0.2])
+    axes = jnp.eye(3)[jnp.array([[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]])]
+    axes = axes.at[3].multiply(-1)
+    share = jnp.array([0.4, 0.3, 0.2, 0.1])
     made = found._replace(
-        log_share=jnp.broadcast_to(jnp.log(share), (16, 3)),
-        axes=jnp.broadcast_to(axes, (16, 3, 3, 3)),
-        lens=jnp.broadcast_to(0.01 * jnp.eye(2), (16, 3, 2, 2)),
+        log_share=jnp.broadcast_to(jnp.log(share / 2)[:, None], (16, 4, 2)),
+        axes=jnp.broadcast_to(axes, (16, 4, 3, 3)),
+        lens=jnp.broadcast_to(0.01 * jnp.eye(2), (16, 4, 2, 2)),
     )
     n, log_p = posterior.sample(whole, made, jax.random.key(1), 500)
     near = np.argmax(np.einsum("sej,mj->sem", n, np.asarray(axes[:, 2])), -1)
-    counts = np.bincount(near.ravel(), minlength=3) / near.size
+    counts = np.bincount(near.ravel(), minlength=4) / near.size
     np.testing.assert_allclose(counts, share, atol=0.02)
     np.testing.assert_allclose(posterior.log_prob(whole, made, n), log_p, atol=5e-3)

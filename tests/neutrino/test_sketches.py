@@ -9,25 +9,15 @@ from hepjax.neutrino import coordinates, frames, sketches
 
 
 @pytest.fixture(scope="module")
-def look(small):
-    """Sketch and features of 48 events, compiled once."""
-
-    def both(pulses):
-        found = sketches.sketch(small, pulses)
-        return found, sketches.features(small, pulses, found)
-
-    return jax.jit(both)
-
-
-@pytest.fixture(scope="module")
-def sketched(look, small_events):
-    return look(jax.tree.map(lambda x: x[:48], small_events[0]))
+def features(small):
+    """The function features(pulses, sketches) -> of 48 events, compiled once."""
+    return jax.jit(lambda pulses, found: sketches.features(small, pulses, found))
 
 
 @pytest.mark.smoke
 def test_widths_are_the_errors(small_events, sketched):
     """In units of the lens of the mode that is nearest, two in five truths are within 1."""
-    found, _ = sketched
+    found = sketched
     truth = small_events[1].direction[:48]
 
     def to(charts, n):
@@ -42,24 +32,26 @@ def test_widths_are_the_errors(small_events, sketched):
 
 
 def test_evidence_falls_and_shares_are_probabilities(sketched):
-    looks = sketched[0].looks
+    looks = sketched.looks
     assert (np.diff(np.asarray(looks.evidence), axis=1) <= 0).all()
     share = np.exp(np.asarray(sketches.shares(looks)))
     np.testing.assert_allclose(share.sum(1), 1, atol=1e-5)
     assert 0.3 < np.median(share[:, 0]) <= 1
 
 
-def test_features_have_one_shape_and_are_finite(sketched):
-    features = sketched[1]
-    assert features.pulse.shape == (48, 48, frames.N_PULSE + 12)
-    assert all(np.isfinite(x).all() for x in features)
-    assert (np.abs(features.whole) < 40).all()
+def test_features_have_one_shape_and_are_finite(features, small_events, sketched):
+    given = features(jax.tree.map(lambda x: x[:48], small_events[0]), sketched)
+    assert given.pulse.shape == (48, 48, frames.N_PULSE + 13)
+    assert all(np.isfinite(x).all() for x in given)
+    assert (np.abs(given.whole) < 40).all()
 
 
-def test_an_event_without_pulses_has_a_wide_sketch(look, small_events):
-    found, features = look(jax.tree.map(lambda x: jnp.zeros_like(x[:48]), small_events[0]))
+def test_an_event_without_pulses_has_a_wide_sketch(guess, sketch, features, small_events):
+    empty = jax.tree.map(jnp.zeros_like, small_events[0])
+    both = jax.tree.map(lambda x: x[:48], (empty, guess(empty)))
+    found = sketch(*both)
     assert (np.degrees(sketches.lens(found.looks)[:, :, 0, 0]) > 5).all()
-    assert all(np.isfinite(x).all() for x in features)
+    assert all(np.isfinite(x).all() for x in features(both[0], found))
 
 
 def test_lenses_are_kept_in_bounds():

@@ -19,11 +19,12 @@ def compared(request, small, small_events):
         chart = coordinates.around("track", truth, jnp.zeros(3))
         x = coordinates.from_truth("track", small.prior, chart, truth)
         modules = coordinates.nearest(small, truth, 300)
-        rough = surrogate.near(small, pulses, chart, x, modules, linear=request.param)
+        near = surrogate.near(small, pulses, chart, x, modules)
 
         def each(y):
             event = coordinates.truth("track", small.prior, chart, y)
-            return rough(y, event), likelihood.all_photons(small, pulses, event, modules)
+            rough = surrogate.log_l(small, pulses, near, y, event, linear=request.param)
+            return rough, likelihood.all_photons(small, pulses, event, modules)
 
         return jax.vmap(each)(x + moves)
 
