@@ -180,28 +180,6 @@ def recycled(
     n = n_rounds * n_new
     numbers = _student(n_rounds, n_new, dim).reshape(n_rounds, n_components, n_draws, dim)
     first = _shape(start.centre, start.covariance)
-    log_unit = special.gammaln((FREEDOM + dim) / 2) - special.gammaln(FREEDOM / 2)
-    log_unit = float(log_unit) - dim / 2 * math.log(FREEDOM * math.pi) - math.log(n_components)
-
-    def log_q(x: jax.Array, each: _Shape) -> jax.Array:
-        z = each.inverse.reshape(-1, dim) @ x
-        z = z.reshape(*each.centre.shape, -1) - (each.inverse @ each.centre[..., None])
-        squared = (z**2).sum(1)
-        log_size = each.log_size[:, None] - log_unit
-        return -(FREEDOM + dim) / 2 * jnp.log1p(squared / FREEDOM) - log_size
-
-    def weighed(
-        k: jax.Array | int, x: jax.Array, log_weight: jax.Array, its: jax.Array
-    ) -> Recycled:
-        there = jnp.arange(n) < k * n_new
-        log_weight = jnp.where(there, log_weight + jnp.log(1.0 * k), -jnp.inf)
-        nothing = ~jnp.isfinite(log_weight).any()
-        log_weight = jnp.where(nothing & there, NOTHING, log_weight)
-        weight, power = tempered(log_weight, least)
-        belongs = weight * jax.nn.softmax(its, 0)
-        return Recycled(
-            x, log_weight, power, weight, belongs, _parts(x, belongs), effective(weight)
-        )
 
     def turn(state: tuple, given: tuple) -> tuple[tuple, None]:
         shape, share, kin, x, value, mixed, before = state
@@ -221,11 +199,12 @@ def recycled(
         new = new.reshape(n_new, dim).T
         x = kept(x, new)
         there = jnp.arange(n_rounds * n_components) < (k + 1) * n_components
-        of_new = jnp.where(there[:, None], log_q(new, before), -jnp.inf)
-        of_all = log_q(x, shape)
+        of_new = jnp.where(there[:, None], _log_density(new, before), -jnp.inf)
+        of_all = _log_density(x, shape)
         mixed = jnp.logaddexp(mixed, jax.nn.logsumexp(of_all, 0))
         mixed = kept(mixed, jax.nn.logsumexp(of_new, 0))
-        found = weighed(k + 1, x, value - mixed, of_all + jnp.log(share)[:, None])
+        its = of_all + jnp.log(share)[:, None]
+        found = _weighed(x, value - mixed, (k + 1) * n_components, its, least)
         return (*_taught(shape, found, kin), x, value, mixed, before), None
 
     none = jnp.full(n, -jnp.inf)
@@ -234,8 +213,33 @@ def recycled(
     state = first, jnp.exp(start.log_share), kin, jnp.zeros((dim, n)), none, none, before
     state, _ = jax.lax.scan(turn, state, (jnp.arange(n_rounds), jnp.asarray(numbers)))
     shape, share, _, x, value, mixed, _ = state
-    found = weighed(n_rounds, x, value - mixed, log_q(x, shape) + jnp.log(share)[:, None])
-    return found._replace(x=x.T)
+    its = _log_density(x, shape) + jnp.log(share)[:, None]
+    return _weighed(x, value - mixed, n_rounds * n_components, its, least)._replace(x=x.T)
+
+
+def _log_density(x: jax.Array, each: _Shape) -> jax.Array:
+    """Give the log density of components [component, draw] of draws x [dim, draw]."""
+    dim = len(x)
+    log_unit = special.gammaln((FREEDOM + dim) / 2) - special.gammaln(FREEDOM / 2)
+    log_unit = float(log_unit) - dim / 2 * math.log(FREEDOM * math.pi)
+    z = each.inverse.reshape(-1, dim) @ x
+    z = z.reshape(*each.centre.shape, -1) - (each.inverse @ each.centre[..., None])
+    squared = (z**2).sum(1)
+    log_size = each.log_size[:, None] - log_unit
+    return -(FREEDOM + dim) / 2 * jnp.log1p(squared / FREEDOM) - log_size
+
+
+def _weighed(x: jax.Array, over: jax.Array, n_mixed: Any, its: jax.Array, least: float) -> Recycled:
+    """Weight draws x [dim, draw] by over [draw], log densities over the sum of those of n_mixed
+    components, minus infinity where they are yet to come, and part them by the log densities and
+    shares of components, its [component, draw].
+    """
+    log_weight = over + jnp.log(1.0 * n_mixed)
+    nothing = ~jnp.isfinite(log_weight).any()
+    log_weight = jnp.where(nothing, NOTHING, log_weight)
+    weight, power = tempered(log_weight, least)
+    belongs = weight * jax.nn.softmax(its, 0)
+    return Recycled(x, log_weight, power, weight, belongs, _parts(x, belongs), effective(weight))
 
 
 def _shape(centre: jax.Array, covariance: jax.Array) -> _Shape:
