@@ -304,7 +304,7 @@ def _finite(value: jax.Array) -> jax.Array:
 
 def _distinct(given: tuple, n: int, apart: float | jax.Array) -> tuple:
     """Choose n of the starts (chart, x, modules, value), the likeliest first, that are at least
-    apart [start], rad, from each other; where there are fewer, the likeliest of the others.
+    so far apart, rad, from each other; where there are fewer, the likeliest of the others.
     """
     chart, value = given[0], given[-1]
     left = _finite(value)

@@ -1,12 +1,13 @@
-"""Sketches of an event's posterior: some hundred draws about each first guess, and their looks.
+"""Sketches of an event's posterior: some thousand draws about first guesses, and their looks.
 
 Where the likelihood is largest is not where its weight lies: arrival times of light that is hardly
 scattered make it steep and wrinkled, and there may be several places. `sketch` goes on from first
 guesses (`first_guess`) with draws in all that is not known, direction, place, time, energy and
-nuisances (`population.recycled`), and takes their mean and covariance for better ones, and their
-mean weight for how likely each is. It is quick and rough: the likelihood is that of `surrogate`,
-arrival times are read from a coarser table, draws are few, and where they would all be worth one or
-two the weights are tempered. So it is no posterior yet; it is what a network looks at (`features`)
+nuisances (`population.recycled`), from a mixture of one component a guess, and takes the means,
+covariances and shares of what belongs to each for better ones: its modes, of which several may be
+parts of one place. It is quick and rough: the likelihood is that of `surrogate`, arrival times are
+read from a coarser table, draws are few, and where they would all be worth one or two the weights
+are tempered. So it is no posterior yet; it is what a network looks at (`features`)
 to make one, through lenses (`lens`) that take out means and widths.
 
 >>> from hepjax.neutrino import detectors, media, simulation
@@ -14,7 +15,7 @@ to make one, through lenses (`lens`) that take out means and widths.
 >>> pulses, truth = simulation.events(jax.random.key(0), telescope, 2)
 >>> found = jax.eval_shape(lambda p: sketch(telescope, p), pulses)
 >>> found.looks.covariance.shape, found.guess.chart.direction.shape
-((2, 3, 9, 9), (2, 3, 3))
+((2, 4, 9, 9), (2, 4, 3))
 """
 
 from typing import Any, NamedTuple
@@ -53,12 +54,13 @@ DEFAULT = Settings()
 
 
 class Looks(NamedTuple):
-    """What draws about a mode look like, fields [event, mode, ...].
+    """What draws that belong to a mode look like, fields [event, mode, ...].
 
-    covariance: [.., dim, dim] in coordinates of the guess's chart; power: to which weights were
-    raised, 1 if they were enough; effective: draws that they are worth without; evidence: logarithm
-    of the mean weight; offset: [.., 2] from the mean to that without powers, in widths, and
-    moments: [.., 9] third and fourth ones of the direction, where its covariance is 1.
+    covariance: [.., dim, dim] in coordinates of the guess's chart; power: to which all weights of
+    the event were raised, 1 if they were enough; effective: draws that those of the mode are worth
+    without; evidence: logarithm of its part of the mean weight; offset: [.., 2] from the mean to
+    that without powers, in widths, and moments: [.., 9] third and fourth ones of the direction,
+    where its covariance is 1.
     """
 
     covariance: Any
@@ -86,9 +88,12 @@ def about(
 ) -> Sketch:
     """Sketch posteriors of events about guesses that are there already."""
     given = pulses, found.chart, found.x, found.modules
-    (chart, x, modules), looks = first_guess.mapped(
-        lambda one: _one(setup, *one, settings), given, 1
-    )
+
+    def each(given: tuple) -> tuple:
+        pulses, charts, x, modules = given
+        return _one(setup, pulses, charts, x, modules, settings)
+
+    (chart, x, modules), looks = first_guess.mapped(each, given, 1)
     return Sketch(first_guess.Guess(chart, x, modules, found.line), looks)
 
 
