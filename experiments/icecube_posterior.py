@@ -137,8 +137,7 @@ def main(config: Config) -> dict[str, Any]:
     if config.n_exact:
         compared = comparison.compare(*given, keys[2], config.n_exact)
         results |= comparison.summary(compared)
-        n_mistaken = 4 * config.n_exact
-        results |= comparison.mistaken(*given, keys[3], n_mistaken, factor=MISTAKEN)
+        results |= comparison.mistaken(*given, keys[3], 4 * config.n_exact, factor=MISTAKEN)
         with plot.figure(run.path / "plots" / "areas") as ax:
             report.areas(ax, compared.area_exact, compared.area, title=title)
     pulses, truth = simulate(keys[2], 1)

@@ -71,7 +71,7 @@ def value(
     pulses: Pulses,
     chart: Chart,
     x: jax.Array,
-    modules: jax.Array,
+    modules: likelihood.Asked,
     *,
     linear: bool = False,
 ) -> jax.Array:
@@ -85,7 +85,9 @@ def value(
     return found - likelihood.total(setup, event, modules)
 
 
-def look(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array) -> State:
+def look(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: likelihood.Asked
+) -> State:
     """Look at the likelihood of one event around coordinates x [dim]."""
     stiff = _stiff(setup, len(x))
 
@@ -121,7 +123,6 @@ def climb(
     pulses: Pulses,
     chart: Chart,
     x: jax.Array,
-    modules: jax.Array,
     n_steps: int,
     blurs: tuple[float, ...] = (1.0,),
 ) -> Top:
@@ -131,24 +132,22 @@ def climb(
     """
 
     def one(x: jax.Array, blur: jax.Array) -> tuple[jax.Array, jax.Array]:
-        top = _climb(blurred(setup, blur), pulses, chart, x, modules, n_steps)
+        top = _climb(blurred(setup, blur), pulses, chart, x, n_steps)
         return top.x, top.value
 
     x, value = jax.lax.scan(one, x, jnp.array(blurs))
     return Top(x, value[-1])
 
 
-def _climb(
-    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array, n_steps: int
-) -> Top:
+def _climb(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, n_steps: int) -> Top:
     spread = [getattr(setup.prior, name)[1] for name in prior.NUISANCES]
     most = jnp.array([jnp.inf] * (len(x) - 4) + [MOST_LOGIT, *(MOST_PULL * s for s in spread)])
     stiff = _stiff(setup, len(x))
-    near = surrogate.near(setup, pulses, chart, x, modules)
+    near = surrogate.near(setup, pulses, chart, x)
 
     def depth(x: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, x)
-        log_l = surrogate.log_l(setup, pulses, near, x, event)
+        log_l = surrogate.log_l(setup, pulses, near, event)
         return (stiff * x**2).sum() / 2 - coordinates.log_energy_prior(x) - log_l
 
     at = jax.value_and_grad(depth)
@@ -171,7 +170,7 @@ def _climb(
         share = jnp.where(better | (share < SHORTEST), 1.0, SHORTER * share)
         return (x, height, slope, metric, share), None
 
-    metric = jnp.linalg.inv(look(setup, pulses, chart, x, modules).information)
+    metric = jnp.linalg.inv(look(setup, pulses, chart, x, near.modules).information)
     height, slope = at(x)
     height = jnp.where(jnp.isfinite(height), height, jnp.inf)
     slope = jnp.where(jnp.isfinite(slope), slope, 0)

@@ -13,6 +13,7 @@ nuisances is another one, of which neither knows.
 1.1
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,7 @@ import numpy as np
 
 from hepjax import runs
 from hepjax.neutrino import calibration, evaluation, exact, fits, posterior, simulation
+from hepjax.train import evaluation as train_evaluation
 
 MIN_EFFECTIVE = 1000
 """Draws that an exact posterior must be worth."""
@@ -69,14 +71,33 @@ def compare(
         kept = found.direction, found.effective
         return truth.direction, nominal.truth.direction[:, 0], kept, answers.directions
 
-    parts = []
+    parts = _parts(some, variables, key, n_events, chunk, "exact posteriors", _numbers)
+    return Compared(*parts)
+
+
+def _parts(
+    some: Callable[[Any, jax.Array], tuple],
+    variables: Any,
+    key: jax.Array,
+    n_events: int,
+    chunk: int,
+    what: str,
+    numbers: Callable[..., tuple],
+) -> list[np.ndarray]:
+    """Make numbers of some(variables, key) for n events, in chunks, two at once: a chunk of few
+    events keeps no more than one core busy.
+    """
     n_chunks = -(-n_events // chunk)
-    with runs.progress(n_chunks * chunk, "exact posteriors") as advance:
-        for k in range(n_chunks):
-            given = jax.device_get(some(variables, jax.random.fold_in(key, k)))
-            parts.append(_numbers(*given))
+
+    def one(k: int) -> tuple:
+        return numbers(*jax.device_get(some(variables, jax.random.fold_in(key, k))))
+
+    parts = []
+    with runs.progress(n_chunks * chunk, what) as advance:
+        for part in train_evaluation.ahead(one, range(n_chunks), n_threads=2):
+            parts.append(part)
             advance(chunk)
-    return Compared(*(np.concatenate(x)[:n_events] for x in zip(*parts)))
+    return [np.concatenate(x)[:n_events] for x in zip(*parts)]
 
 
 def _numbers(true: Any, fitted: Any, kept: tuple, directions: Any) -> Compared:
@@ -158,11 +179,10 @@ def mistaken(
         answers = evaluation.answer(model, variables, pulses, truth.direction, look, 500)
         return truth.direction, fitted, answers.directions
 
-    parts = []
-    for k in range(-(-n_events // chunk)):
-        given = jax.device_get(some(variables, jax.random.fold_in(key, k)))
+    def angles(*given: Any) -> tuple:
         true, fitted, ours = (evaluation.unit(x) for x in given)
         both = calibration.mean_direction(ours), fitted
-        parts.append([np.degrees(calibration.angular_error(true, x)) for x in both])
-    ours, fit = (np.concatenate(x)[:n_events] for x in zip(*parts))
+        return tuple(np.degrees(calibration.angular_error(true, x)) for x in both)
+
+    ours, fit = _parts(some, variables, key, n_events, chunk, "events in other ice", angles)
     return _angles("_mistaken", ours, fit)

@@ -9,7 +9,7 @@ most of the correlation that a far-off centre would bring between direction and 
 
 Volumes: place and time keep theirs; the direction has 1 / (1 + r^2 / 4)^2 steradian a unit of area.
 `log_posterior` knows that, so that draws in these coordinates are draws of the posterior under the
-prior of the simulation. The likelihood may ask the modules near the event alone (`nearest`).
+prior of the simulation.
 
 >>> one = chart(jnp.zeros(3), 0.0, jnp.array([0.0, 0.6, 0.8]))
 >>> around = truth("track", prior.Prior(), one, jnp.zeros(9))
@@ -143,7 +143,7 @@ def log_posterior(
     pulses: Pulses,
     one: Chart,
     x: jax.Array,
-    modules: jax.Array | None = None,
+    modules: likelihood.Asked | None = None,
     *,
     linear: bool = False,
 ) -> jax.Array:
@@ -166,19 +166,6 @@ def log_prior(setup: Setup, x: jax.Array, event: Truth) -> jax.Array:
 def log_energy_prior(x: jax.Array) -> jax.Array:
     """Give the logarithm of the prior density of the coordinate of the energy in x [dim]."""
     return jax.nn.log_sigmoid(x[-4]) + jax.nn.log_sigmoid(-x[-4])
-
-
-def nearest(setup: Setup, event: Truth, n: int) -> jax.Array:
-    """Find the modules [n] nearest to the track, or the vertex, of one event, the nearest first; of
-    several [event, ...] those that are nearest to any.
-    """
-    relative = jnp.asarray(setup.detector.position) - event.position[..., None, :]
-    if setup.kind == "track":
-        n_track = event.direction[..., None, :]
-        relative = relative - (relative * n_track).sum(-1, keepdims=True) * n_track
-    far = (relative**2).sum(-1)
-    _, index = jax.lax.top_k(-far.reshape(-1, far.shape[-1]).min(0), n)
-    return index
 
 
 def degrees(angle: float) -> float:

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.neutrino import coordinates, fits, population, prior
+from hepjax.neutrino import coordinates, fits, likelihood, population, prior
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
@@ -76,19 +76,19 @@ def posterior(
             f"{settings.n_components} components, {settings.n_draws} draws, expected 1 or more"
         )
     chart = jax.tree.map(lambda a: a[0], fit.chart)
-    n_modules = min(settings.n_modules, len(setup.detector.efficiency))
-    modules = coordinates.nearest(setup, fit.truth, n_modules)
+    sizes = settings.n_modules, settings.n_rough
+    modules, fewer = (likelihood.asked(setup, fit.truth, n) for n in sizes)
     size = coordinates.dim(setup.kind)
     spread = jnp.array([getattr(setup.prior, name)[1] for name in prior.NUISANCES])
     free = jnp.concatenate([jnp.ones(size - 3, bool), spread > 0])
 
-    def log_p(x: jax.Array, modules: jax.Array = modules, linear: bool = False) -> jax.Array:
+    def log_p(x: jax.Array, modules: likelihood.Asked = modules, linear: bool = False) -> jax.Array:
         at = jnp.where(free, x, 0)
         value = coordinates.log_posterior(setup, pulses, chart, at, modules, linear=linear)
         return value - jnp.where(free, 0, x**2).sum() / 2
 
     def rough(x: jax.Array) -> jax.Array:
-        return log_p(x, modules[: settings.n_rough], linear=True)
+        return log_p(x, fewer, linear=True)
 
     to = jax.vmap(lambda t: coordinates.from_truth(setup.kind, setup.prior, chart, t))
     covariances = jax.vmap(lambda h: fits.positive(h)[1])(fit.hessian)

@@ -53,9 +53,9 @@ WIDTHS_APART, BETWEEN = 3.0, (1e-3, 5e-2)
 
 class Settings(NamedTuple):
     """n_starts: directions; n_turns: Gauss-Newton steps on times, from each; n_kept: that go on
-    for n_climb steps up each blurred likelihood, of pulses and of n_modules around the track or
-    vertex, two of them as mirror images of the best; n_tries: places at and about the best of these
-    that go on for n_steps on the sharp one; n_modes: that are left of them.
+    for n_climb steps up each blurred likelihood, two of them as mirror images of the best; n_tries:
+    places at and about the best of these that go on for n_steps on the sharp one; n_modes: that are
+    left of them; n_modules: that speak for all (`likelihood.asked`).
     """
 
     n_starts: int = 20
@@ -119,7 +119,7 @@ def mode(found: Guess, k: int) -> Guess:
 
 def modes(
     setup: Setup, pulses: Pulses, direction: jax.Array, settings: Settings = DEFAULT
-) -> tuple[Chart, jax.Array, jax.Array]:
+) -> tuple[Chart, jax.Array, likelihood.Asked]:
     """Guess one event, fields of pulses [pulse, ...], from a direction [3] and others on: charts,
     coordinates and modules [mode, ...], the likeliest first, and last what comes twice.
 
@@ -145,10 +145,10 @@ def modes(
 
     def climb(given: tuple, n_steps: int, blurs: tuple[float, ...]) -> tuple:
         chart, x, modules, _ = given
-        top = ascent.climb(setup, pulses, chart, x, modules, n_steps, blurs)
+        top = ascent.climb(setup, pulses, chart, x, n_steps, blurs)
         event = coordinates.truth(setup.kind, setup.prior, chart, top.x)
         chart = time_fit.aligned(coordinates.around(setup.kind, event, chart.anchor))
-        modules = coordinates.nearest(setup, event, len(modules))
+        modules = likelihood.asked(setup, event, len(modules.weight))
         return chart, jnp.where(jnp.arange(len(x)) >= len(x) - 4, top.x, 0), modules, top.value
 
     begun = jax.vmap(begin)(_directions(pulses, direction, settings.n_starts))
@@ -225,12 +225,11 @@ def _zeros(setup: Setup) -> jax.Array:
 
 def _begin(
     setup: Setup, pulses: Pulses, direction: jax.Array, settings: Settings
-) -> tuple[Chart, jax.Array, jax.Array]:
+) -> tuple[Chart, jax.Array, likelihood.Asked]:
     """Fit times of one event, and guess its energy."""
     chart = time_fit.fit(setup, pulses, direction, settings.n_turns)
     event = coordinates.truth(setup.kind, setup.prior, chart, _zeros(setup))
-    n = min(settings.n_modules, len(setup.detector.efficiency))
-    modules = coordinates.nearest(setup, event, n)
+    modules = likelihood.asked(setup, event, settings.n_modules)
     x = _zeros(setup).at[-4].set(_energy(setup, pulses, event, modules))
     return chart, x, modules
 
@@ -291,7 +290,9 @@ def _even(n: int, dim: int) -> np.ndarray:
     return stats.norm.ppf(np.clip(u, 1e-3, 1 - 1e-3)).astype(np.float32)
 
 
-def _width(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: jax.Array) -> Any:
+def _width(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: likelihood.Asked
+) -> Any:
     """Give the width of the direction by the information at a place, rad, over both axes."""
     covariance = jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information)
     size = jnp.linalg.det(covariance[:2, :2])
@@ -317,7 +318,7 @@ def _distinct(given: tuple, n: int, apart: float | jax.Array) -> tuple:
     return jax.tree.map(lambda a: a[jnp.stack(chosen)], given)
 
 
-def _energy(setup: Setup, pulses: Pulses, event: Truth, modules: jax.Array) -> jax.Array:
+def _energy(setup: Setup, pulses: Pulses, event: Truth, modules: likelihood.Asked) -> jax.Array:
     """Guess the coordinate of the energy, at which as much light is expected as there is."""
     low, high = setup.prior.log_energy
     share = jnp.linspace(0.02, 0.98, 7)

@@ -34,14 +34,14 @@ STEP = 0.05
 class Settings(NamedTuple):
     """How a fit goes: n_starts directions, n_climb steps up each of the blurred likelihoods for the
     best first guesses from them (`first_guess`), of which n_kept go on for n_newton steps;
-    n_modules near the track are asked what they expect; profiled: fit nuisances too.
+    n_modules are asked what they expect; profiled: fit nuisances too.
     """
 
     n_starts: int = 20
     n_climb: int = 16
     n_kept: int = 3
     n_newton: int = 15
-    n_modules: int = 1024
+    n_modules: int = 512
     profiled: bool = False
 
 
@@ -89,8 +89,6 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
     """Fit one event, fields of pulses [pulse, ...]; ValueError for settings without sense."""
     if not 0 < settings.n_kept <= settings.n_starts:
         raise ValueError(f"n_kept: {settings.n_kept}, expected 1 to {settings.n_starts} starts")
-    n_modules = min(settings.n_modules, len(setup.detector.efficiency))
-
     guessing = first_guess.Settings(
         n_starts=settings.n_starts,
         n_kept=min(2 * settings.n_kept, settings.n_starts),
@@ -104,14 +102,15 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
     if not settings.profiled:
         x = x.at[:, -3:].set(0)
     events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(charts, x)
-    modules = jax.vmap(lambda t: coordinates.nearest(setup, t, n_modules))(events)
+    modules = jax.vmap(lambda t: likelihood.asked(setup, t, settings.n_modules))(events)
     newton = jax.vmap(lambda c, x, m: _newton(setup, pulses, c, x, m, settings))
     x, value, hessian = newton(charts, x, modules)
     order = jnp.argsort(-value)
     charts, x, value, hessian = jax.tree.map(lambda a: a[order], (charts, x, value, hessian))
     events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(charts, x)
     covariance = jax.vmap(lambda h: positive(h)[1])(hessian)[:, :2, :2] * coordinates.ANGLE**2
-    return Fit(value, charts, x, hessian, events, covariance, modules[order])
+    modules = jax.tree.map(lambda a: a[order], modules)
+    return Fit(value, charts, x, hessian, events, covariance, modules)
 
 
 def positive(hessian: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -126,7 +125,7 @@ def _newton(
     pulses: Pulses,
     chart: Chart,
     x: jax.Array,
-    modules: jax.Array,
+    modules: likelihood.Asked,
     settings: Settings,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Climb the exact likelihood; give coordinates, value and Hessian of minus the value."""

@@ -23,6 +23,7 @@ True
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,20 +32,32 @@ from hepjax.neutrino import arrival, light
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
 
+SATURATING = 8
+"""Steps by which the modules are found that are sure to be asked."""
+
+
+class Asked(NamedTuple):
+    """modules: [module] rows of the detector that are asked what they expect; weight: [module] as
+    how many modules each counts.
+    """
+
+    modules: jax.Array
+    weight: jax.Array
+
 
 def all_photons(
     setup: Setup,
     pulses: Pulses,
     truth: Truth,
-    modules: jax.Array | None = None,
+    modules: Asked | None = None,
     *,
     linear: bool = False,
 ) -> jax.Array:
     """Give log L of one event by all its pulses.
 
-    modules: those whose expectation is added up, where others can be left out (see `total`);
-    linear: see `arrival.log_density`. Charges are not looked at: those of single photons tell
-    nothing. Padding counts for nothing.
+    modules: those whose expectations are added up, for all (see `asked`); linear: see
+    `arrival.log_density`. Charges are not looked at: those of single photons tell nothing. Padding
+    counts for nothing.
     """
     seen = at_pulses(setup, pulses, truth)
     rate = log_rate(setup, pulses, seen, linear=linear).sum()
@@ -68,19 +81,51 @@ def first_photon(setup: Setup, pulses: Pulses, truth: Truth) -> jax.Array:
     return jnp.where(pulses.mask, value, 0).sum() - total(setup, truth)
 
 
-def total(setup: Setup, truth: Truth, modules: jax.Array | None = None) -> jax.Array:
-    """Give the number of pulses that one event is expected to have, noise included.
-
-    modules: [module] rows of the detector that see its light; all by default. Most are too far from
-    an event to expect any, and a posterior that moves little need not ask them.
+def total(setup: Setup, truth: Truth, modules: Asked | None = None) -> jax.Array:
+    """Give the number of pulses that one event is expected to have, noise included; modules: that
+    are asked for all (see `asked`).
     """
     position, efficiency = (jnp.asarray(x) for x in setup.detector[:2])
     if modules is not None:
-        position, efficiency = position[modules], efficiency[modules]
+        position, efficiency = position[modules.modules], efficiency[modules.modules]
+        efficiency = efficiency * modules.weight
     seen = light.expected(setup.kind, setup.medium, truth, position, area=setup.area)
     signal = (seen.mean * efficiency).sum() * truth.efficiency
     low, high = setup.window
     return signal + setup.noise * len(setup.detector.efficiency) * (high - low)
+
+
+def asked(setup: Setup, truth: Truth, n: int) -> Asked:
+    """Choose n modules that speak for all when the number of pulses of one event, or of others
+    close by, is asked: the bright ones, and of the dim ones some, with weights.
+
+    They are chosen evenly along the rows of the detector, with a probability in proportion to what
+    they expect (systematic sampling), so that where they are chosen the sum is that of all, and
+    nearby it is off by little. Of several events [event, ...] the mean speaks for each.
+    """
+    position, efficiency = (jnp.asarray(x) for x in setup.detector[:2])
+    if n >= len(efficiency):
+        return Asked(jnp.arange(len(efficiency)), jnp.ones(len(efficiency)))
+
+    def signal(truth: Truth) -> jax.Array:
+        seen = light.expected(setup.kind, setup.medium, truth, position, area=setup.area)
+        return seen.mean.sum(0)
+
+    several = truth.time.ndim > 0
+    mean = jax.vmap(signal)(truth).mean(0) if several else signal(truth)
+    mean = mean * efficiency + 1e-12
+
+    def saturate(_: int, scale: jax.Array) -> jax.Array:
+        sure = scale * mean >= 1
+        return (n - sure.sum()) / jnp.maximum(jnp.where(sure, 0, mean).sum(), 1e-12)
+
+    scale = jax.lax.fori_loop(0, SATURATING, saturate, n / mean.sum())
+    share = jnp.minimum(scale * mean, 1)
+    until = jnp.cumsum(share)
+    step = until[-1] / n
+    at = jnp.searchsorted(until, (jnp.arange(n) + 0.5) * step)
+    at = jnp.minimum(at, len(mean) - 1)
+    return Asked(at, step / share[at])
 
 
 def at_pulses(

@@ -42,7 +42,7 @@ FEWEST, WIDER, NEW_SHARE = 4.0, 2.0, 0.02
 there, and its share.
 """
 NOTHING = -1e6
-"""Log weight of draws of which none has any."""
+"""Log density of draws that have none, and the least: where all have none all count."""
 POWERS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.08, 0.03)
 """To which weights are raised while few draws have all of the weight."""
 
@@ -195,7 +195,7 @@ def recycled(
         )
         new = shape.centre[:, None] + jnp.einsum("kij,knj->kni", shape.factor, numbers)
         its = jax.vmap(lambda i, x: jax.vmap(lambda x: log_p(x, i))(x))(kin, new).reshape(-1)
-        value = kept(value, jnp.where(jnp.isfinite(its), its, -jnp.inf))
+        value = kept(value, jnp.maximum(jnp.where(jnp.isfinite(its), its, NOTHING), NOTHING))
         new = new.reshape(n_new, dim).T
         x = kept(x, new)
         there = jnp.arange(n_rounds * n_components) < (k + 1) * n_components
@@ -235,8 +235,6 @@ def _weighed(x: jax.Array, over: jax.Array, n_mixed: Any, its: jax.Array, least:
     shares of components, its [component, draw].
     """
     log_weight = over + jnp.log(1.0 * n_mixed)
-    nothing = ~jnp.isfinite(log_weight).any()
-    log_weight = jnp.where(nothing, NOTHING, log_weight)
     weight, power = tempered(log_weight, least)
     belongs = weight * jax.nn.softmax(its, 0)
     return Recycled(x, log_weight, power, weight, belongs, _parts(x, belongs), effective(weight))

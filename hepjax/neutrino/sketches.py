@@ -24,7 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.neutrino import ascent, coordinates, first_guess, frames, population, surrogate
+from hepjax.neutrino import (
+    ascent,
+    coordinates,
+    first_guess,
+    frames,
+    likelihood,
+    population,
+    surrogate,
+)
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses
 from hepjax.neutrino.simulation import Setup
@@ -40,8 +48,8 @@ LEAST_EVIDENCE = -12.0
 
 
 class Settings(NamedTuple):
-    """guess: where it begins; n_rounds of n_draws, of each mode; n_modules: of those that `guess`
-    asks, the brightest, which are asked by each draw.
+    """guess: where it begins; n_rounds of n_draws, of each mode; n_modules: that speak for
+    all.
     """
 
     guess: first_guess.Settings = first_guess.DEFAULT
@@ -167,17 +175,17 @@ def _one(
     pulses: Pulses,
     charts: Chart,
     x: jax.Array,
-    modules: jax.Array,
+    modules: likelihood.Asked,
     settings: Settings,
 ) -> tuple:
     """Sketch one event, whose guesses are [mode, ...]; gives charts, x and modules, and looks."""
     chart = jax.tree.map(lambda a: a[0], charts)
     rest = jnp.arange(x.shape[-1]) >= x.shape[-1] - 4
 
-    def around(its: Chart, x: jax.Array, modules: jax.Array) -> tuple:
+    def around(its: Chart, x: jax.Array, modules: likelihood.Asked) -> tuple:
         event = coordinates.truth(setup.kind, setup.prior, its, x)
         x = jnp.where(rest, x, coordinates.from_truth(setup.kind, setup.prior, chart, event))
-        near = surrogate.near(setup, pulses, chart, x, modules, settings.n_modules)
+        near = surrogate.near(setup, pulses, chart, x, settings.n_modules)
         return x, jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information), near
 
     begin, covariance, nears = jax.vmap(around)(charts, x, modules)
@@ -185,7 +193,7 @@ def _one(
     def log_p(y: jax.Array, k: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, y)
         near = jax.tree.map(lambda a: a[k], nears)
-        log_l = surrogate.log_l(setup, pulses, near, y, event, linear=True)
+        log_l = surrogate.log_l(setup, pulses, near, event, linear=True)
         return log_l + coordinates.log_prior(setup, y, event)
 
     start = population.around(begin, covariance, len(x))
@@ -216,9 +224,9 @@ def _one(
         looks = Looks(covariance, draws.power, worth, evidence, *numbers)
         event = coordinates.truth(setup.kind, setup.prior, chart, mean)
         there = coordinates.around(setup.kind, event, chart.anchor)
-        modules_ = coordinates.nearest(setup, event, modules.shape[-1])
+        asked = likelihood.asked(setup, event, modules.weight.shape[-1])
         there = coordinates.transported(chart, there)
-        return (there, jnp.where(rest, mean, 0), modules_), looks
+        return (there, jnp.where(rest, mean, 0), asked), looks
 
     return jax.vmap(mode)(jnp.argsort(-draws.mixture.log_share))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.neutrino import ascent, coordinates, first_guess
+from hepjax.neutrino import ascent, coordinates, first_guess, likelihood
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def starts(small, small_events):
     def one(truth):
         chart = coordinates.around("track", truth, jnp.zeros(3))
         x = coordinates.from_truth("track", small.prior, chart, truth)
-        return chart, x, coordinates.nearest(small, truth, 200)
+        return chart, x, likelihood.asked(small, truth, 200)
 
     chart, x, modules = jax.jit(jax.vmap(one))(truth)
     move = jnp.array([1.0, -0.8, 0.5, -0.5, 0.3, 0.5, 0.1, 0.1, 0.0])
@@ -35,7 +35,7 @@ def climb(small):
     def climb(blurs):
         def one(pulses, chart, x, modules, off):
             first, then = (ascent.value(small, pulses, chart, y, modules) for y in (x, off))
-            return first, then, ascent.climb(small, pulses, chart, off, modules, 16, blurs)
+            return first, then, ascent.climb(small, pulses, chart, off, 16, blurs)
 
         return jax.jit(jax.vmap(one))
 

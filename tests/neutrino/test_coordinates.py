@@ -79,28 +79,6 @@ def test_the_posterior_is_likelihood_times_prior(small, small_events):
     assert coordinates.log_posterior(small, pulses, chart, outside) == -jnp.inf
 
 
-@pytest.mark.parametrize("kind", ["track", "cascade"])
-def test_the_nearest_modules_are_asked(small, kind):
-    setup = small._replace(kind=kind)
-    truth = prior.draw(jax.random.key(3), setup.prior, kind, 8)
-    near = jax.vmap(lambda t: coordinates.nearest(setup, t, 300))(truth)
-    everything = jax.vmap(lambda t: likelihood.total(setup, t))(truth)
-    found = jax.vmap(lambda t, m: likelihood.total(setup, t, m))(truth, near)
-    assert (np.asarray(found) > 0.97 * np.asarray(everything)).all()
-    assert (np.asarray(found) <= np.asarray(everything) * (1 + 1e-5)).all()
-
-
-def test_the_modules_nearest_to_any_of_several_events(small):
-    truth = prior.draw(jax.random.key(3), small.prior, "track", 3)
-    near = set(np.asarray(coordinates.nearest(small, truth, 60)).tolist())
-    each = [jax.tree.map(lambda x, k=k: x[k], truth) for k in range(3)]
-    first = {int(coordinates.nearest(small, one, 1)[0]) for one in each}
-    assert first <= near
-    assert len(near) == 60
-    of_any = {int(m) for one in each for m in coordinates.nearest(small, one, 60)}
-    assert near <= of_any
-
-
 def test_degrees():
     assert coordinates.degrees(1.0) == pytest.approx(np.degrees(coordinates.ANGLE))
     assert coordinates.n_event("cascade") == 7

@@ -152,3 +152,43 @@ def test_empty_events_have_the_probability_of_nothing(small, small_events):
     expected = -likelihood.total(small, truth)
     for function in (likelihood.all_photons, likelihood.first_photon):
         assert float(function(small, empty, truth)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def totals(setup, truth, modules):
+    """Of events: expected signal by the modules that are asked, and by all."""
+    noise = setup.noise * len(setup.detector.efficiency) * (setup.window[1] - setup.window[0])
+    some = jax.jit(jax.vmap(lambda t, m: likelihood.total(setup, t, m)))(truth, modules)
+    all_ = jax.jit(jax.vmap(lambda t: likelihood.total(setup, t)))(truth)
+    return np.asarray(some) - noise, np.asarray(all_) - noise
+
+
+@pytest.mark.parametrize("kind", ["track", "cascade"])
+def test_some_modules_speak_for_all(small, kind):
+    """Where they are chosen to a thousandth, and close by to some per cent."""
+    setup = small._replace(kind=kind)
+    truth = truths(setup, 32)
+    asked = jax.jit(jax.vmap(lambda t: likelihood.asked(setup, t, 100)))(truth)
+    some, all_ = totals(setup, truth, asked)
+    np.testing.assert_allclose(some, all_, rtol=1e-3, atol=1e-3)
+    moved = truth._replace(position=truth.position + jnp.array([5.0, -5.0, 5.0]))
+    some, all_ = totals(setup, moved, asked)
+    off = np.abs(some - all_) / np.sqrt(all_ + 1)  # beside what Poisson numbers vary by
+    assert np.median(off) < 0.02
+    assert np.quantile(off, 0.9) < 0.2
+
+
+def test_modules_speak_for_several_events(small):
+    truth = truths(small, 4)
+    near = jax.tree.map(lambda x: x[:1] + 0.01 * (x - x[:1]), truth)
+    asked = likelihood.asked(small, near, 150)
+    alike = jax.tree.map(lambda a: jnp.tile(a, (4, 1)), asked)
+    some, all_ = totals(small, near, alike)
+    assert some.mean() == pytest.approx(all_.mean(), rel=1e-3)
+    np.testing.assert_allclose(some, all_, rtol=0.05)
+
+
+def test_all_modules_are_asked_where_there_are_no_more(small):
+    n = len(small.detector.efficiency)
+    asked = likelihood.asked(small, jax.tree.map(lambda x: x[0], truths(small, 1)), n + 5)
+    np.testing.assert_array_equal(asked.modules, np.arange(n))
+    np.testing.assert_array_equal(asked.weight, 1)

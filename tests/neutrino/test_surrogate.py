@@ -18,13 +18,12 @@ def compared(request, small, small_events):
     def both(pulses, truth):
         chart = coordinates.around("track", truth, jnp.zeros(3))
         x = coordinates.from_truth("track", small.prior, chart, truth)
-        modules = coordinates.nearest(small, truth, 300)
-        near = surrogate.near(small, pulses, chart, x, modules)
+        near = surrogate.near(small, pulses, chart, x)
 
         def each(y):
             event = coordinates.truth("track", small.prior, chart, y)
-            rough = surrogate.log_l(small, pulses, near, y, event, linear=request.param)
-            return rough, likelihood.all_photons(small, pulses, event, modules)
+            rough = surrogate.log_l(small, pulses, near, event, linear=request.param)
+            return rough, likelihood.all_photons(small, pulses, event)
 
         return jax.vmap(each)(x + moves)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import sphere
-from hepjax.neutrino import coordinates, data, light, simulation, time_fit
+from hepjax.neutrino import data, light, simulation, time_fit
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,9 @@ def unscattered(small):
     position = jnp.asarray(small.detector.position)
 
     def one(truth):
-        at = coordinates.nearest(small, truth, 16)
+        away = position - truth.position
+        away = away - (away @ truth.direction)[:, None] * truth.direction
+        at = jnp.argsort((away**2).sum(-1))[:16]
         seen = light.expected("track", small.medium, truth, position[at])
         return data.Pulses(position[at], seen.time[0], jnp.ones(16), at, jnp.ones(16, bool))
 
