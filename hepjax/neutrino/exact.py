@@ -38,7 +38,7 @@ class Settings(NamedTuple):
     what they expect, and n_rough: while the mixture learns; sampling: its rounds.
     """
 
-    n_components: int = 9
+    n_components: int = 12
     n_draws: int = 1000
     n_modules: int = 1536
     n_rough: int = 512

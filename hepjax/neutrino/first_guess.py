@@ -60,10 +60,10 @@ class Settings(NamedTuple):
 
     n_starts: int = 20
     n_turns: int = 12
-    n_kept: int = 6
+    n_kept: int = 10
     n_climb: int = 12
     n_modes: int = 4
-    n_tries: int = 8
+    n_tries: int = 16
     n_steps: int = 24
     n_modules: int = 192
 

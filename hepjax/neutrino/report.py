@@ -44,11 +44,7 @@ def coverage(
     bins = evaluation.binned(measured, n_bins)
     for name, found in bins.items():
         with plot.figure(folder / f"coverage_{name}") as ax:
-            named = {f"{100 * p:g} %": curve for p, curve in found.items()}
-            plot.efficiency_against(ax, named, xlabel=LABELS[name], ylabel="Coverage")
-            for p in found:
-                ax.axhline(p, color="0.6", linewidth=0.8, zorder=0)
-            plot.sample(ax, title, events)
+            plot.sample(plot.coverage_against(ax, found, xlabel=LABELS[name]), title, events)
     energy = evaluation.along(measured)["log_energy"]
     edges = evaluation.edges(energy, n_bins)
     angle = resolution.quantiles_against(energy, measured.angle, edges)

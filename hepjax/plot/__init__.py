@@ -14,7 +14,7 @@ no display. `sample` writes what the events are, and how many, above the frame.
 """
 
 from hepjax.plot.classes import confusion, reliability
-from hepjax.plot.coverage import probability, ranks, resolution_against
+from hepjax.plot.coverage import coverage_against, probability, ranks, resolution_against
 from hepjax.plot.rates import efficiency_against, rejection_against, roc
 from hepjax.plot.shapes import compare, mass_sculpting, scores
 from hepjax.plot.sky import all_sky, zoomed
@@ -26,6 +26,7 @@ __all__ = [
     "all_sky",
     "compare",
     "confusion",
+    "coverage_against",
     "efficiency_against",
     "figure",
     "figure_with_ratio",

@@ -74,6 +74,33 @@ def ranks(
     return ax
 
 
+def coverage_against(
+    ax: Axes,
+    curves: Mapping[float, counting.EfficiencyCurve],
+    *,
+    xlabel: str,
+    band: float = 0.02,
+) -> Axes:
+    """Coverage less what is nominal, in per cent, in bins of something else, with intervals of one
+    standard deviation; curves: by nominal probability. band: what is still fine.
+    """
+    ax.axhspan(-100 * band, 100 * band, color="0.9", linewidth=0)
+    ax.axhline(0, color="0.4", linewidth=0.8)
+    for i, (nominal, c) in enumerate(curves.items()):
+        x, some = style.shifted(c.edges, i, len(curves)), np.isfinite(c.value)
+        y, low, high = (100 * (a[some] - nominal) for a in (c.value, c.low, c.high))
+        width = np.stack([x - c.edges[:-1], c.edges[1:] - x])[:, some]
+        look = {**style.look(i, marker=True), "linestyle": "", "markersize": 5}
+        bars = np.stack([y - low, high - y])
+        ax.errorbar(x[some], y, bars, width, label=f"{100 * nominal:g} %", **look)
+    ends = np.array([c.edges[[0, -1]] for c in curves.values()])
+    ax.set(xlim=(ends[:, 0].min(), ends[:, 1].max()), xlabel=xlabel)
+    ax.set_ylabel("Coverage - nominal [%]")
+    style.room(ax, 0.08 + 0.07 * len(curves))
+    ax.legend(loc="upper left")
+    return ax
+
+
 def resolution_against(
     ax: Axes,
     curves: Mapping[str, resolution.QuantileCurve],

@@ -43,6 +43,17 @@ def test_ranks_over_what_is_expected(ax, legend):
     assert legend(ax) == ["500 events", "flow", "half"]
 
 
+def test_coverage_in_bins_less_nominal(ax, legend):
+    energy, edges = RNG.uniform(2, 5, 500), [2, 3, 4, 5, 6]
+    curves = coverage.coverage_against(energy, LEVEL, edges, (0.5, 0.9))
+    plot.coverage_against(ax, curves, xlabel="Energy", band=0.03)
+    assert legend(ax) == ["50 %", "90 %"]
+    found = ax.containers[1].lines[0].get_ydata()
+    np.testing.assert_allclose(found, 100 * (curves[0.9].value[:3] - 0.9))  # the last bin is empty
+    assert ax.patches[0].get_y() == -3
+    assert ax.get_xlim() == (2, 6)
+
+
 def test_resolution_in_degrees(ax, legend):
     energy, error = RNG.uniform(2, 5, 300), RNG.exponential(0.01, 300)
     curve = resolution.quantiles_against(energy, error, [2, 3, 4, 5, 6])
