@@ -125,25 +125,29 @@ def climb(
     x: jax.Array,
     n_steps: int,
     blurs: tuple[float, ...] = (1.0,),
+    *,
+    among: likelihood.Asked | None = None,
 ) -> Top:
     """Climb the likelihood of one event from coordinates x [dim], n_steps at each blur, one after
     the other; each step only where it is a gain. Coordinates that have a prior stay where that is
-    not negligible.
+    not negligible. among: modules of which some are asked, for all.
     """
 
     def one(x: jax.Array, blur: jax.Array) -> tuple[jax.Array, jax.Array]:
-        top = _climb(blurred(setup, blur), pulses, chart, x, n_steps)
+        near = surrogate.near(setup, pulses, chart, x, among=among)
+        top = _climb(blurred(setup, blur), pulses, chart, x, near, n_steps)
         return top.x, top.value
 
     x, value = jax.lax.scan(one, x, jnp.array(blurs))
     return Top(x, value[-1])
 
 
-def _climb(setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, n_steps: int) -> Top:
+def _climb(
+    setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, near: surrogate.Near, n_steps: int
+) -> Top:
     spread = [getattr(setup.prior, name)[1] for name in prior.NUISANCES]
     most = jnp.array([jnp.inf] * (len(x) - 4) + [MOST_LOGIT, *(MOST_PULL * s for s in spread)])
     stiff = _stiff(setup, len(x))
-    near = surrogate.near(setup, pulses, chart, x)
 
     def depth(x: jax.Array) -> jax.Array:
         event = coordinates.truth(setup.kind, setup.prior, chart, x)

@@ -45,6 +45,8 @@ CHUNK, MODES_CHUNK, WIDE_CHUNK = 32, 4, 2048
 """Events that are worked on at once on a CPU, with one start and many, and on an accelerator."""
 AROUND = 0.2
 """Distance of starts around the line fit from it, rad."""
+N_AROUND = 1280
+"""Modules that speak for all, of which fewer are asked by each start."""
 APART, WORST = 0.02, 1e6
 """Distance of starts and of blurred modes from each other, rad, and what others lose of log L."""
 WIDTHS_APART, BETWEEN = 3.0, (1e-3, 5e-2)
@@ -145,16 +147,18 @@ def modes(
 
     def climb(given: tuple, n_steps: int, blurs: tuple[float, ...]) -> tuple:
         chart, x, modules, _ = given
-        top = ascent.climb(setup, pulses, chart, x, n_steps, blurs)
+        top = ascent.climb(setup, pulses, chart, x, n_steps, blurs, among=around)
         event = coordinates.truth(setup.kind, setup.prior, chart, top.x)
         chart = time_fit.aligned(coordinates.around(setup.kind, event, chart.anchor))
-        modules = likelihood.asked(setup, event, len(modules.weight))
+        modules = likelihood.asked(setup, event, len(modules.weight), around)
         return chart, jnp.where(jnp.arange(len(x)) >= len(x) - 4, top.x, 0), modules, top.value
 
     begun = jax.vmap(begin)(_directions(pulses, direction, settings.n_starts))
     kept = _distinct(begun, settings.n_kept - n_mirrors, APART)
     mirrored = jax.vmap(begin)(_mirrored(pulses, kept[0].direction[0])[:n_mirrors])
     kept = jax.tree.map(lambda *a: jnp.concatenate(a), kept, mirrored)
+    events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(*kept[:2])
+    around = likelihood.asked(setup, events, N_AROUND)
     kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:-1]))(kept)
     tops = _distinct(kept, settings.n_modes, APART)
     tried = _around(setup, pulses, tops, settings.n_tries)

@@ -95,17 +95,22 @@ def total(setup: Setup, truth: Truth, modules: Asked | None = None) -> jax.Array
     return signal + setup.noise * len(setup.detector.efficiency) * (high - low)
 
 
-def asked(setup: Setup, truth: Truth, n: int) -> Asked:
+def asked(setup: Setup, truth: Truth, n: int, among: Asked | None = None) -> Asked:
     """Choose n modules that speak for all when the number of pulses of one event, or of others
     close by, is asked: the bright ones, and of the dim ones some, with weights.
 
     They are chosen evenly along the rows of the detector, with a probability in proportion to what
     they expect (systematic sampling), so that where they are chosen the sum is that of all, and
-    nearby it is off by little. Of several events [event, ...] the mean speaks for each.
+    nearby it is off by little. Of several events [event, ...] the mean speaks for each. among:
+    those that speak for all already, instead of all.
     """
     position, efficiency = (jnp.asarray(x) for x in setup.detector[:2])
-    if n >= len(efficiency):
-        return Asked(jnp.arange(len(efficiency)), jnp.ones(len(efficiency)))
+    if among is None:
+        among = Asked(jnp.arange(len(efficiency)), jnp.ones(len(efficiency)))
+    else:
+        position, efficiency = position[among.modules], efficiency[among.modules]
+    if n >= len(among.modules):
+        return among
 
     def signal(truth: Truth) -> jax.Array:
         seen = light.expected(setup.kind, setup.medium, truth, position, area=setup.area)
@@ -113,7 +118,7 @@ def asked(setup: Setup, truth: Truth, n: int) -> Asked:
 
     several = truth.time.ndim > 0
     mean = jax.vmap(signal)(truth).mean(0) if several else signal(truth)
-    mean = mean * efficiency + 1e-12
+    mean = mean * efficiency * among.weight + 1e-12
 
     def saturate(_: int, scale: jax.Array) -> jax.Array:
         sure = scale * mean >= 1
@@ -125,7 +130,7 @@ def asked(setup: Setup, truth: Truth, n: int) -> Asked:
     step = until[-1] / n
     at = jnp.searchsorted(until, (jnp.arange(n) + 0.5) * step)
     at = jnp.minimum(at, len(mean) - 1)
-    return Asked(at, step / share[at])
+    return Asked(among.modules[at], among.weight[at] * step / share[at])
 
 
 def at_pulses(

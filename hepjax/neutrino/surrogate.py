@@ -47,10 +47,11 @@ def near(
     chart: Chart,
     x: jax.Array,
     n_modules: int = N_MODULES,
+    among: likelihood.Asked | None = None,
 ) -> Near:
-    """Look around coordinates x [dim] of one event, where n_modules speak for all."""
+    """Look around coordinates x [dim] of one event, where n_modules among others speak for all."""
     nearby = coordinates.truth(setup.kind, setup.prior, chart, x)
-    asked = likelihood.asked(setup, nearby, n_modules)
+    asked = likelihood.asked(setup, nearby, n_modules, among)
     where = jnp.concatenate([pulses.position, jnp.asarray(setup.detector.position)[asked.modules]])
     optics = light.optics(setup.kind, setup.medium, nearby, where)
     n = len(pulses.time)

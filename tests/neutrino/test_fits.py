@@ -60,9 +60,9 @@ def test_most_fits_are_near_the_truth_and_above_it(small, fitted):
 def test_fits_are_sorted_and_say_what_they_found(small, fitted):
     found, pulses, _ = fitted
     assert (np.diff(found.value, axis=1) <= 0).all()
-    best = jax.tree.map(lambda x: x[:, 0], found.truth)
+    best, modules = jax.tree.map(lambda x: x[:, 0], (found.truth, found.modules))
     value = jax.jit(jax.vmap(lambda p, t, m: likelihood.all_photons(small, p, t, m)))(
-        pulses, best, found.modules[:, 0]
+        pulses, best, modules
     )
     share = prior.energy_share(small.prior, best.log_energy)
     value = value + jnp.log(share * (1 - share))
