@@ -9,7 +9,7 @@ that prefers what is close to the pulses. The second climbs the likelihood itsel
 pulses and of the modules around, of times that are smeared less and less. In between those that are
 much alike are dropped, most of the unlikely too, and mirror images of the best are tried. The sharp
 likelihood may have several tops where the smeared one has one: it is climbed from there and from
-some draws around. All is of fixed shape and costs some milliseconds.
+some draws around. All is of fixed shape and costs 30 milliseconds of a CPU.
 
 `scores` tells what is known there: the slope of each pulse's log-rate and of all of log L, in units
 of the errors. To first order these are all that the likelihood has to say (score compression,

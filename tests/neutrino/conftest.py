@@ -75,15 +75,28 @@ def small_events(small):
 
 
 @pytest.fixture(scope="session")
+def few_events(small_events):
+    """The first 96 of them."""
+    return jax.tree.map(lambda x: x[:96], small_events)
+
+
+@pytest.fixture(scope="session")
 def guess(small):
-    """The function guess(pulses) -> first guesses, compiled once for 256 events of 48 pulses."""
+    """The function guess(pulses) -> first guesses, compiled once for 96 events of 48 pulses."""
     return jax.jit(lambda pulses: first_guess.guess(small, pulses))
 
 
 @pytest.fixture(scope="session")
-def guessed(guess, small_events):
-    """First guesses of all of these tracks."""
-    return guess(small_events[0])
+def guessed(guess, few_events):
+    """First guesses of these 96 tracks."""
+    return guess(few_events[0])
+
+
+@pytest.fixture(scope="session")
+def empty(guess, few_events):
+    """Events without pulses, and their first guesses."""
+    pulses = jax.tree.map(jnp.zeros_like, few_events[0])
+    return pulses, guess(pulses)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from hepjax.neutrino import coordinates, first_guess, frames, likelihood, simula
 
 @pytest.fixture(scope="module")
 def score(small):
-    """Scores of the likeliest of 256 guesses, compiled once."""
+    """Scores of the likeliest of 96 guesses, compiled once."""
     return jax.jit(lambda pulses, best: first_guess.scores(small, pulses, best))
 
 
@@ -25,8 +25,8 @@ def degrees(a, b):
 
 
 @pytest.mark.smoke
-def test_a_guess_is_closer_than_a_line(small_events, best):
-    truth = small_events[1].direction
+def test_a_guess_is_closer_than_a_line(few_events, best):
+    truth = few_events[1].direction
     line, guess = (
         np.median(degrees(n, truth)) for n in (best.line.direction, best.chart.direction)
     )
@@ -34,11 +34,11 @@ def test_a_guess_is_closer_than_a_line(small_events, best):
     assert guess < 3
 
 
-def test_modes_are_apart_and_the_likeliest_is_first(small, small_events, guessed):
-    found, truth = guessed, small_events[1]
-    assert found.chart.direction.shape == (256, 4, 3)
+def test_modes_are_apart_and_the_likeliest_is_first(small, few_events, guessed):
+    found, truth = guessed, few_events[1]
+    assert found.chart.direction.shape == (96, 4, 3)
     value = jax.jit(jax.vmap(lambda p, c, x: jax.vmap(lambda c, x: level(small, p, c, x))(c, x)))(
-        small_events[0], found.chart, found.x
+        few_events[0], found.chart, found.x
     )
     value = np.asarray(value)
     assert (value[:, 0] > value[:, 1:].max(1) - 0.1).mean() > 0.95  # modules: the nearest
@@ -55,8 +55,8 @@ def level(setup, pulses, chart, x):
     return at + coordinates.log_energy_prior(x) - ((x[-3:] / spread) ** 2).sum() / 2
 
 
-def test_a_mirror_image_is_at_the_plane_of_the_pulses(small_events):
-    pulses = jax.tree.map(lambda x: x[0], small_events[0])
+def test_a_mirror_image_is_at_the_plane_of_the_pulses(few_events):
+    pulses = jax.tree.map(lambda x: x[0], few_events[0])
     r = np.random.default_rng(0)
     flat = r.normal(size=pulses.position.shape) * [200.0, 0.1, 100.0]
     turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1.0]])
@@ -65,16 +65,16 @@ def test_a_mirror_image_is_at_the_plane_of_the_pulses(small_events):
     np.testing.assert_allclose(found, np.tile(turn @ [0.48, -0.6, 0.64], (2, 1)), atol=1e-2)
 
 
-def test_numbers_of_modes_that_make_no_sense_are_named(small, small_events):
+def test_numbers_of_modes_that_make_no_sense_are_named(small, few_events):
     with pytest.raises(ValueError, match="n_modes: 4, n_kept: 3, n_starts: 20, expected to asc"):
-        first_guess.guess(small, small_events[0], first_guess.Settings(n_modes=4, n_kept=3))
+        first_guess.guess(small, few_events[0], first_guess.Settings(n_modes=4, n_kept=3))
     with pytest.raises(ValueError, match="n_tries: 3, expected at least n_modes: 4"):
-        first_guess.guess(small, small_events[0], first_guess.Settings(n_tries=3))
+        first_guess.guess(small, few_events[0], first_guess.Settings(n_tries=3))
 
 
-def test_slopes_are_those_of_the_likelihood(small, small_events, best, score):
+def test_slopes_are_those_of_the_likelihood(small, few_events, best, score):
     """In units of the errors: total and step agree with the gradient of log L by jax.grad."""
-    pulses = small_events[0]
+    pulses = few_events[0]
     pulses, found, scored = jax.tree.map(lambda x: x[:4], (pulses, best, score(pulses, best)))
 
     def value(x, pulses, chart, modules):
@@ -92,19 +92,19 @@ def test_slopes_are_those_of_the_likelihood(small, small_events, best, score):
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_the_slope_after_many_steps(small, small_events):
-    pulses = jax.tree.map(lambda x: x[:32], small_events[0])
+def test_nothing_is_left_of_the_slope_after_many_steps(small, few_events):
+    pulses = jax.tree.map(lambda x: x[:32], few_events[0])
     many = first_guess.Settings(n_starts=4, n_kept=3, n_modes=1, n_steps=60)
     found = first_guess.mode(first_guess.guess(small, pulses, many), 0)
     left = np.asarray(first_guess.scores(small, pulses, found).total)
     assert np.median((left**2).sum(-1)) < 0.05
 
 
-def test_order_and_padding_do_not_matter(small_events, shuffled, guess):
+def test_order_and_padding_do_not_matter(few_events, shuffled, guess):
     """Of the first 45 pulses, with three places of padding at the end, and shuffled among them."""
-    short = jax.tree.map(lambda x: x[:, :45], small_events[0])
+    short = jax.tree.map(lambda x: x[:, :45], few_events[0])
     other, _ = shuffled(short)
-    plain = small_events[0]._replace(mask=jnp.pad(short.mask, ((0, 0), (0, 3))))
+    plain = few_events[0]._replace(mask=jnp.pad(short.mask, ((0, 0), (0, 3))))
     one, two = (guess(p).chart.direction[:, 0] for p in (plain, other))
     away = degrees(one, two)
     assert np.median(away) < 0.01
@@ -135,15 +135,15 @@ def test_a_starting_track_has_a_direction(small):
     assert guess < line
 
 
-def test_features_are_finite_and_none_without_pulses(small, small_events, guess, best, score):
-    pulses = small_events[0]
+def test_features_are_finite_and_none_without_pulses(small, few_events, empty, best, score):
+    pulses = few_events[0]
     features = first_guess.features(small, pulses, best, score(pulses, best))
-    assert features.pulse.shape == (256, 48, frames.N_PULSE + 10)
-    assert features.whole.shape == (256, frames.N_WHOLE + 23)
+    assert features.pulse.shape == (96, 48, frames.N_PULSE + 10)
+    assert features.whole.shape == (96, frames.N_WHOLE + 23)
     assert all(np.isfinite(x).all() for x in features)
     assert (np.abs(features.whole) < 20).all()
-    empty = jax.tree.map(jnp.zeros_like, pulses)
-    best = first_guess.mode(guess(empty), 0)
-    features = first_guess.features(small, empty, best, score(empty, best))
+    pulses, found = empty
+    best = first_guess.mode(found, 0)
+    features = first_guess.features(small, pulses, best, score(pulses, best))
     assert all(np.isfinite(x).all() for x in features)
     assert (features.pulse == 0).all()
