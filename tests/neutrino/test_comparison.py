@@ -55,11 +55,12 @@ def test_draws_that_are_all_one_have_no_area():
 @pytest.mark.slow
 def test_all_of_it_on_a_small_telescope(small):
     plan = flow.Plan(n_layers=2)
-    network = pulse_transformer.small(posterior.size(plan), width=16, n_layers=1, n_heads=2)
-    chosen = posterior.Posterior(model.from_linen(network), plan, small)
+    network = pulse_transformer.small(posterior.size(plan, None), width=16, n_layers=1, n_heads=2)
+    chosen = posterior.Posterior(model.from_linen(network), plan, small, None)
     pulses = jax.tree.map(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), _shapes(small))
     variables = posterior.init(chosen, jax.random.key(0), pulses)
-    short = exact.Settings(4, 200, population.Settings(n_rounds=3, n_draws=256, n_last=512))
+    sampling = population.Settings(n_rounds=3, n_draws=256, n_last=512)
+    short = exact.Settings(n_components=4, n_draws=200, sampling=sampling)
     found = comparison.compare(
         chosen, variables, small, jax.random.key(1), 4, settings=short, chunk=4
     )
