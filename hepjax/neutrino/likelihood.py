@@ -37,11 +37,11 @@ SATURATING = 8
 
 
 class Asked(NamedTuple):
-    """modules: [module] rows of the detector that are asked what they expect; weight: [module] as
+    """rows: [module] of the detector, modules that are asked what they expect; weight: [module] as
     how many modules each counts.
     """
 
-    modules: jax.Array
+    rows: jax.Array
     weight: jax.Array
 
 
@@ -87,7 +87,7 @@ def total(setup: Setup, truth: Truth, modules: Asked | None = None) -> jax.Array
     """
     position, efficiency = (jnp.asarray(x) for x in setup.detector[:2])
     if modules is not None:
-        position, efficiency = position[modules.modules], efficiency[modules.modules]
+        position, efficiency = position[modules.rows], efficiency[modules.rows]
         efficiency = efficiency * modules.weight
     seen = light.expected(setup.kind, setup.medium, truth, position, area=setup.area)
     signal = (seen.mean * efficiency).sum() * truth.efficiency
@@ -108,8 +108,8 @@ def asked(setup: Setup, truth: Truth, n: int, among: Asked | None = None) -> Ask
     if among is None:
         among = Asked(jnp.arange(len(efficiency)), jnp.ones(len(efficiency)))
     else:
-        position, efficiency = position[among.modules], efficiency[among.modules]
-    if n >= len(among.modules):
+        position, efficiency = position[among.rows], efficiency[among.rows]
+    if n >= len(among.rows):
         return among
 
     def signal(truth: Truth) -> jax.Array:
@@ -130,7 +130,7 @@ def asked(setup: Setup, truth: Truth, n: int, among: Asked | None = None) -> Ask
     step = until[-1] / n
     at = jnp.searchsorted(until, (jnp.arange(n) + 0.5) * step)
     at = jnp.minimum(at, len(mean) - 1)
-    return Asked(among.modules[at], among.weight[at] * step / share[at])
+    return Asked(among.rows[at], among.weight[at] * step / share[at])
 
 
 def at_pulses(

@@ -52,7 +52,7 @@ def near(
     """Look around coordinates x [dim] of one event, where n_modules among others speak for all."""
     nearby = coordinates.truth(setup.kind, setup.prior, chart, x)
     asked = likelihood.asked(setup, nearby, n_modules, among)
-    where = jnp.concatenate([pulses.position, jnp.asarray(setup.detector.position)[asked.modules]])
+    where = jnp.concatenate([pulses.position, jnp.asarray(setup.detector.position)[asked.rows]])
     optics = light.optics(setup.kind, setup.medium, nearby, where)
     n = len(pulses.time)
     at_pulses = light.Optics(*(a[:, :n] for a in optics))
@@ -66,7 +66,7 @@ def log_l(
     """Give log L of one event close by, as `likelihood.all_photons` has it; linear: see
     `arrival.log_density`.
     """
-    position, efficiency = (jnp.asarray(a)[one.modules.modules] for a in setup.detector[:2])
+    position, efficiency = (jnp.asarray(a)[one.modules.rows] for a in setup.detector[:2])
     low, high = setup.window
     noise = setup.noise * len(setup.detector.efficiency) * (high - low)
     seen = likelihood.at_pulses(setup, pulses, event, one.at_pulses)

@@ -187,8 +187,21 @@ def test_modules_speak_for_several_events(small):
     np.testing.assert_allclose(some, all_, rtol=0.05)
 
 
+def test_modules_are_chosen_among_others_that_speak_for_all(small):
+    """Of 300 for several events, 100 for one of them: as far off as these are, and no more."""
+    truth = truths(small, 4)
+    near = jax.tree.map(lambda x: x[:1] + 0.01 * (x - x[:1]), truth)
+    many = likelihood.asked(small, near, 300)
+    one = jax.tree.map(lambda x: x[0], near)
+    few = likelihood.asked(small, one, 100, many)
+    assert set(np.asarray(few.rows).tolist()) <= set(np.asarray(many.rows).tolist())
+    found, expected, all_ = (likelihood.total(small, one, m) for m in (few, many, None))
+    assert float(found) == pytest.approx(float(expected), rel=1e-3)
+    assert float(expected) == pytest.approx(float(all_), rel=0.02)
+
+
 def test_all_modules_are_asked_where_there_are_no_more(small):
     n = len(small.detector.efficiency)
     asked = likelihood.asked(small, jax.tree.map(lambda x: x[0], truths(small, 1)), n + 5)
-    np.testing.assert_array_equal(asked.modules, np.arange(n))
+    np.testing.assert_array_equal(asked.rows, np.arange(n))
     np.testing.assert_array_equal(asked.weight, 1)
