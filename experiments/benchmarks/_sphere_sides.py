@@ -1,10 +1,13 @@
 """The sides of sphere_flow_vs_peers.py: flows of two numbers here and in zuko, and of the sphere.
 
-`ours` and `zuko` give ask(what) -> (CPU seconds, value); `sphere_times` and `float32_errors` are of
-our flow of the sphere, `scan` of one event's density at cells that cover the sphere.
+`ours` and `zuko` give ask(what) -> (CPU seconds, value), of two numbers; `of_sphere` and `jammy`
+the same of flows of the sphere, jammy_flows' where it is installed. `sphere_times` and
+`float32_errors` are of our flow of the sphere, `scan` of one event's density at cells that cover
+the sphere.
 """
 
 import functools
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +29,7 @@ import _peers
 
 HERE = Path(__file__).parent
 PEERS = ("torch==2.13.0", "zuko==1.6.0", "numpy")
+SPHERE = ("log_prob", "sample", "gradient")
 Ask = Callable[[str], tuple[float, float]]
 
 
@@ -66,8 +70,20 @@ def zuko(cache: Path, n: int, n_given: int, settings: autoregressive.Settings, s
     """Start zuko with the same sizes, in an environment that is made where it is missing."""
     python = _peers.environment(cache, PEERS)
     sizes = n, n_given, settings.n_steps, settings.n_bins, settings.width, seed
-    answer = _peers.conversation(python, HERE / "_zuko.py", *sizes)
+    return _asked(_peers.conversation(python, HERE / "_zuko.py", *sizes))
 
+
+def jammy(cache: Path, n: int, n_layers: int, seed: int) -> Ask | None:
+    """Start jammy_flows' flow of the sphere, or give None where zuko's environment lacks it: it is
+    not on PyPI, so that nobody but the user can install it there.
+    """
+    python = _peers.environment(cache, PEERS)
+    if subprocess.run([python, "-c", "import jammy_flows"], capture_output=True).returncode:
+        return None
+    return _asked(_peers.conversation(python, HERE / "_jammy.py", n, n_layers, seed))
+
+
+def _asked(answer: Callable[..., list[str]]) -> Ask:
     def ask(what: str) -> tuple[float, float]:
         seconds, value = answer(what)
         return float(seconds), float(value)
@@ -83,19 +99,29 @@ def drawn(plan: flow.Plan, n: int, kappa: float, seed: int) -> np.ndarray:
     return params.astype(np.float32)
 
 
-def sphere_times(plan: flow.Plan, n: int, repeats: int, seed: int) -> dict[str, float]:
-    """Measure CPU microseconds an event of the flow of the sphere, each event with its own."""
+def of_sphere(plan: flow.Plan, n: int, seed: int) -> Ask:
+    """Compile our flow of the sphere for n events, each with parameters of its own."""
     params = drawn(plan, n, 1e4, seed)
     key, directions = jax.random.key(seed), sphere.uniform(jax.random.key(seed), (n,))
     functions = {
         "log_prob": lambda p: flow.log_prob(plan, p, directions),
-        "sample": lambda p: flow.sample(key, plan, p, 1),
+        "sample": lambda p: flow.sample(key, plan, p, 1)[1],
         "gradient": jax.grad(lambda p: flow.log_prob(plan, p, directions).mean()),
     }
+    compiled = {name: jax.jit(f).lower(params).compile() for name, f in functions.items()}
+
+    def ask(what: str) -> tuple[float, float]:
+        used, out = timed(compiled[what], params)
+        return used, float(jnp.mean(out))
+
+    return ask
+
+
+def sphere_times(ask: Ask, n: int, repeats: int) -> dict[str, float]:
+    """Measure CPU microseconds an event of our flow of the sphere for n events."""
     found = {}
-    for name, function in functions.items():
-        compiled = jax.jit(function).lower(params).compile()
-        used = [timed(compiled, params)[0] / n * 1e6 for _ in range(repeats + 1)][1:]
+    for name in SPHERE:
+        used = [ask(name)[0] / n * 1e6 for _ in range(repeats + 1)][1:]
         found[f"sphere_{name}_us"] = float(np.median(used))
         found[f"sphere_{name}_us_error"] = float(1.2533 * np.std(used, ddof=1) / repeats**0.5)
     return found

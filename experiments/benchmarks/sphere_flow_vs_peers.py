@@ -12,7 +12,9 @@ layers of 128, batches of 4096; as many parameters on both sides, those that zuk
 seconds; ratios are theirs over ours. We draw samples with their densities, zuko without
 (sample_ratio) and with them (sample_log_prob_ratio). The flow of the sphere has 15 layers; errors
 of float32 are at a zoom of kappa 1e6 with all other parameters drawn from N(0, 0.2). Transformer
-blocks stand beside torch's, `_encoder_sides.py`.
+blocks stand beside torch's, `_encoder_sides.py`. The flow of the IceCube paper, jammy_flows, is not
+on PyPI: where it is installed in zuko's environment (--cache), both flows of the sphere are timed
+with parameters given for each event, jammy_flows in double precision, as it asks for.
 """
 
 import dataclasses
@@ -63,18 +65,46 @@ def zuko(config: Config, run: runs.Run) -> dict[str, Any]:
     counts = [int(ask("size")[1]) for ask in (here, theirs)]
     if counts[0] != counts[1]:
         raise ValueError(f"parameters: {counts[0]} here, {counts[1]} of zuko")
-    results: dict[str, Any] = {"n_parameters": counts[0]}
-    for what, of_ours in KINDS.items():
-        pairs = [(here(of_ours)[0], theirs(what)[0]) for _ in range(config.repeats + 1)]
+    sample = f"{config.n_events} points, {counts[0]} parameters"
+    found = compared("zuko", here, theirs, KINDS, config.repeats, run.path / "plots", sample)
+    return {"n_parameters": counts[0], **found}
+
+
+def jammy(config: Config, run: runs.Run, here: sides.Ask) -> dict[str, Any]:
+    """Time both flows of the sphere in turn, where jammy_flows is installed beside zuko."""
+    theirs = sides.jammy(config.cache, config.n_events, config.n_layers, config.seed)
+    if theirs is None:
+        print(f"jammy_flows: {config.cache} has none; where it is installed it is timed too")
+        return {"installed": False}
+    sample = f"{config.n_events} events, {config.n_layers} layers"
+    kinds = {name: name for name in sides.SPHERE}
+    folder = run.path / "plots" / "sphere"
+    found = compared("jammy_flows", here, theirs, kinds, config.repeats, folder, sample)
+    return {"installed": True, "numbers_an_event": int(theirs("size")[1]), **found}
+
+
+def compared(
+    peer: str,
+    here: sides.Ask,
+    theirs: sides.Ask,
+    kinds: dict[str, str],
+    repeats: int,
+    folder: Path,
+    sample: str,
+) -> dict[str, float]:
+    """Ask both in turn for each of the peer's kinds, with ours of the same, and plot the times."""
+    results: dict[str, float] = {}
+    for what, of_ours in kinds.items():
+        pairs = [(here(of_ours)[0], theirs(what)[0]) for _ in range(repeats + 1)]
         seconds = [list(x) for x in zip(*pairs[1:])]  # the first one warms up
         results |= _tracking_sides.ratios(what, *seconds)
         results |= {
-            f"{what}_seconds{who}": float(np.median(x)) for who, x in zip(("", "_zuko"), seconds)
+            f"{what}_seconds{who}": float(np.median(x)) for who, x in zip(("", f"_{peer}"), seconds)
         }
-        with plot.figure(run.path / "plots" / what) as ax:
-            ax.boxplot(seconds, tick_labels=["hepjax", "zuko"])
+        with plot.figure(folder / what) as ax:
+            ax.boxplot(seconds, tick_labels=["hepjax", peer])
             ax.set(ylabel=f"CPU seconds, {what}", ylim=(0, None))
-            plot.sample(ax, f"{config.n_events} points, {counts[0]} parameters")
+            plot.sample(ax, sample)
     return results
 
 
@@ -88,10 +118,12 @@ def main(config: Config) -> dict[str, Any]:
             "float32_error_p99": float(np.quantile(errors, 0.99)),
             "sphere_numbers_an_event": flow.size(plan),
         }
-        results |= sides.sphere_times(plan, config.n_events, config.repeats, config.seed)
+        here = sides.of_sphere(plan, config.n_events, config.seed)
+        results |= sides.sphere_times(here, config.n_events, config.repeats)
         results |= sides.scan(plan, config.n_cells, config.repeats, config.seed)
         print(results, flush=True)
         results["zuko"] = zuko(config, run)
+        results["jammy_flows"] = jammy(config, run, here)
         words: dict[str, Any] = {"repeats": config.repeats, "seed": config.seed}
         folder = run.path / "encoder"
         results["torch"] = _encoder_sides.encoder(
