@@ -59,8 +59,8 @@ class Config:
     bfloat16: bool = False  # matrix products of the transformer
     n_flow_layers: int = 5
     n_modes: int = 4  # of the sketch by the likelihood that the network looks at; 0: a line fit
-    n_rounds: int = 12  # of draws about each
-    n_steps: int = 1_000  # of the training
+    n_rounds: int = 10  # of draws about each
+    n_steps: int = 800  # of the training
     n_events: int = 256  # a step
     n_parts: int = 4  # that they are made of, one of them new
     learning_rate: float = 2e-3

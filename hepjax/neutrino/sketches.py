@@ -53,8 +53,8 @@ class Settings(NamedTuple):
     """
 
     guess: first_guess.Settings = first_guess.DEFAULT
-    n_rounds: int = 12
-    n_draws: int = 64
+    n_rounds: int = 10
+    n_draws: int = 192
     n_modules: int = surrogate.N_MODULES
 
 
