@@ -2,8 +2,10 @@
 
 A step is on disk whole or not at all. The latest N and the best M are kept, never only the best,
 and a metric that is not finite is never the best. Arrays are always restored against an abstract
-target, so that a changed model is an error and not a silent mix. `open` a folder, `save` a step,
-`restore` the latest, the best or a given one, onto any number of devices.
+target, so that a changed model is an error and not a silent mix. With each step lies a seal, the
+sums of its files: what a disk has changed since is `Damaged` and no wrong number, and the latest
+step that is whole is read instead. `open` a folder, `save` a step, `restore` the latest, the best
+or a given one, onto any number of devices.
 
 >>> import tempfile, jax.numpy as jnp
 >>> with open(tempfile.mkdtemp()) as checkpoints:
@@ -13,7 +15,11 @@ target, so that a changed model is an error and not a silent mix. `open` a folde
 ([1.0, 1.0], 1)
 """
 
+import json
 import math
+import os
+import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +27,13 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+SEAL, ASIDE = "seal.json", "damaged"
+"""File of each step with the sums of all others, and folder beside the steps of damaged ones."""
+
+
+class Damaged(ValueError):
+    """A step on disk that is not what was saved."""
 
 
 class Checkpoints(NamedTuple):
@@ -43,7 +56,9 @@ def open(
 ) -> Iterator[Checkpoints]:
     """Open a folder of checkpoints, made if need be; what is being saved is finished on leaving.
 
-    Kept are the latest `keep_latest` steps and the `keep_best` best by `metric`.
+    Kept are the latest `keep_latest` steps and the `keep_best` best by `metric`. Damaged steps are
+    put aside, into a folder of their own, with a warning: so the latest one is whole, and their
+    numbers are free again. Raises Damaged where no other is left.
     """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
@@ -61,6 +76,7 @@ def open(
         enable_async_checkpointing=False,
         create=True,
     )
+    _put_aside(Path(path))
     manager = ocp.CheckpointManager(Path(path).absolute(), options=options)
     try:
         yield Checkpoints(Path(path), manager, metric, -1e300 if maximise else 1e300)
@@ -97,6 +113,8 @@ def save(
             f"the latest step there is {checkpoints.manager.latest_step()}"
         )
     checkpoints.manager.wait_until_finished()
+    if jax.process_index() == 0:
+        _seal(checkpoints.path / str(step))
 
 
 def steps(checkpoints: Checkpoints) -> list[int]:
@@ -174,6 +192,44 @@ def _check_fit(folder: Path, target: Any, partial: bool) -> None:
             f"{folder} does not fit: it does not hold {lacking}, "
             f"it holds further {[] if partial else further}, shapes differ in {other}"
         )
+
+
+def _seal(folder: Path) -> None:
+    """Write down the sums of all files of a step."""
+    temporary = folder.parent / f".{os.getpid()}.{SEAL}"
+    temporary.write_text(json.dumps(_sums(folder)))
+    os.replace(temporary, folder / SEAL)
+
+
+def _sums(folder: Path) -> dict[str, int]:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != SEAL]
+    return {file.relative_to(folder).as_posix(): zlib.crc32(file.read_bytes()) for file in files}
+
+
+def _put_aside(path: Path) -> None:
+    """Move steps that are damaged, by the first process of a job. Those that were never sealed, of
+    an older version or a process that was killed right then, are taken to be whole.
+    """
+    sealed = [file.parent for file in path.glob(f"*/{SEAL}") if file.parent.name.isdecimal()]
+    damaged = {folder: what for folder in sorted(sealed) if (what := _damage(folder))}
+    for folder, what in damaged.items():
+        (path / ASIDE).mkdir(exist_ok=True)
+        n = len(list((path / ASIDE).glob(f"{folder.name}.*")))
+        os.replace(folder, path / ASIDE / f"{folder.name}.{n}")
+        text = f"{folder} is damaged ({what}): put aside into {ASIDE}/"
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    if damaged and not any(folder.name.isdecimal() for folder in path.iterdir()):
+        raise Damaged(f"{path} holds no checkpoint that is whole, {len(damaged)} are damaged")
+
+
+def _damage(folder: Path) -> str:
+    """Name the files of a step that are not as they were when it was sealed; "" where all are."""
+    try:
+        sealed = dict(json.loads((folder / SEAL).read_bytes()))
+    except (ValueError, TypeError):
+        return SEAL
+    now = _sums(folder)
+    return ", ".join(sorted(name for name in {*now, *sealed} if now.get(name) != sealed.get(name)))
 
 
 def load_meta(checkpoints: Checkpoints, step: int | None = None) -> dict[str, Any]:

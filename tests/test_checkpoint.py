@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,3 +122,72 @@ def test_a_part_can_be_restored(tmp_path):
             checkpoint.restore(c, {"w": jnp.zeros(4)}, partial=True)
         with pytest.raises(ValueError, match=r"does not hold \[.*other"):
             checkpoint.restore(c, {"w": jnp.zeros(3), "other": jnp.zeros(3)}, partial=True)
+
+
+def flip(file, rng):
+    data = bytearray(file.read_bytes())
+    data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+    file.write_bytes(data)
+
+
+def cut(file, rng):
+    file.write_bytes(file.read_bytes()[: rng.integers(file.stat().st_size)])
+
+
+def lose(file, rng):
+    file.unlink()
+
+
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory):
+    """A folder with steps 1 and 2, whose arrays tell which they are."""
+    folder = tmp_path_factory.mktemp("two") / "steps"
+    with checkpoint.open(folder) as c:
+        for step in (1, 2):
+            checkpoint.save(c, step, state(step), meta={"step": step}, metrics={"loss": step})
+    return folder
+
+
+@pytest.mark.parametrize("damage", [flip, cut, lose])
+def test_a_damaged_step_is_never_read(two_steps, tmp_path, damage):
+    """Whatever file of the latest it is, but the seal: the one before is read, with a warning."""
+    rng = np.random.default_rng(3)
+    files = [f.relative_to(two_steps) for f in sorted((two_steps / "2").rglob("*")) if f.is_file()]
+    files = [f for f in files if (two_steps / f).stat().st_size and f.name != checkpoint.SEAL]
+    assert len(files) > 5
+    for k, name in enumerate(files):
+        folder = tmp_path / str(k)
+        shutil.copytree(two_steps, folder)
+        damage(folder / name, rng)
+        opened = checkpoint.open(folder)
+        with pytest.warns(RuntimeWarning, match=rf"2 is damaged \({name.relative_to('2')}"):
+            c = opened.__enter__()
+        restored, meta = checkpoint.restore(c, state())
+        assert meta == {"step": 1}
+        np.testing.assert_array_equal(restored["w"], 1)
+        assert (folder / checkpoint.ASIDE / "2.0").is_dir()
+        checkpoint.save(c, 2, state(2), meta={"again": True})
+        assert checkpoint.restore(c, state())[1] == {"again": True}
+        opened.__exit__(None, None, None)
+
+
+def test_no_step_that_is_whole_is_an_error(two_steps, tmp_path):
+    folder = tmp_path / "steps"
+    shutil.copytree(two_steps, folder)
+    for step in ("1", "2"):
+        (folder / step / checkpoint.SEAL).write_text("[1")
+    with (
+        pytest.warns(RuntimeWarning, match="damaged"),
+        pytest.raises(checkpoint.Damaged, match="no checkpoint that is whole, 2 are"),
+        checkpoint.open(folder),
+    ):
+        pass
+    assert sorted(f.name for f in (folder / checkpoint.ASIDE).iterdir()) == ["1.0", "2.0"]
+
+
+def test_steps_without_a_seal_are_read(two_steps, tmp_path):
+    folder = tmp_path / "steps"
+    shutil.copytree(two_steps, folder)
+    (folder / "2" / checkpoint.SEAL).unlink()
+    with checkpoint.open(folder) as c:
+        assert checkpoint.restore(c, state())[1] == {"step": 2}
