@@ -199,11 +199,11 @@ def _one(
     start = population.around(begin, covariance, len(x))
     size = {"n_rounds": settings.n_rounds, "n_draws": settings.n_draws}
     draws = population.recycled(log_p, start, **size, least=ENOUGH)
-    fine = pulses.mask.any() & jax.tree.reduce(
-        jnp.logical_and, jax.tree.map(lambda a: jnp.isfinite(a).all(), draws.mixture)
-    )
     plain = jax.nn.softmax(draws.log_weight) / jnp.maximum(draws.weight, 1e-30)
     total = jax.nn.logsumexp(draws.log_weight) - np.log(len(draws.weight))
+    fine = pulses.mask.any() & (total > population.NOTHING / 2)  # or draws have gone astray
+    for a in draws.mixture:
+        fine &= jnp.isfinite(a).all()
 
     def mode(k: jax.Array) -> tuple:
         log_share, mean, covariance = jax.tree.map(lambda a: a[k], draws.mixture)

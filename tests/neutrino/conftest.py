@@ -101,8 +101,9 @@ def empty(guess, few_events):
 
 @pytest.fixture(scope="session")
 def sketch(small):
-    """The function sketch(pulses, guesses) -> sketches, compiled once for 48 events."""
-    return jax.jit(lambda pulses, found: sketches.about(small, pulses, found))
+    """The function sketch(pulses, guesses) -> sketches of few draws, compiled for 48 events."""
+    few = sketches.Settings(n_draws=64)
+    return jax.jit(lambda pulses, found: sketches.about(small, pulses, found, few))
 
 
 @pytest.fixture(scope="session")

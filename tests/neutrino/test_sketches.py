@@ -53,6 +53,20 @@ def test_an_event_without_pulses_has_a_wide_sketch(empty, sketch, features):
     assert all(np.isfinite(x).all() for x in features(both[0], found))
 
 
+def test_where_no_draw_has_a_density_the_sketch_is_wide_about_the_guess(
+    small, small_events, guessed, monkeypatch
+):
+    """Draws that nothing holds go astray, further with each round."""
+    given = jax.tree.map(lambda x: x[:2], (small_events[0], guessed))
+    monkeypatch.setattr(sketches.surrogate, "log_l", lambda *_, **__: jnp.nan)
+    few = sketches.Settings(n_rounds=8, n_draws=16)
+    found = jax.jit(lambda pulses, guess: sketches.about(small, pulses, guess, few))(*given)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
+    assert (np.degrees(sketches.lens(found.looks)[:, :, 0, 0]) > 5).all()
+    off = found.guess.chart.anchor - given[1].chart.anchor[:, :1]
+    assert np.linalg.norm(off, axis=-1).max() < 1
+
+
 def test_lenses_are_kept_in_bounds():
     thin = jnp.array([[1.0, 0.0], [0.0, 1e-12]])
     factor = np.asarray(sketches._factor(thin))
