@@ -3,7 +3,8 @@
 `parse` reads an experiment's command line; `create` lays out config.json, versions.json,
 metrics.jsonl, plots/ and checkpoints/; `log` adds a line of metrics; `read` gives them back;
 `finish` writes metrics.json, the result; `progress` shows a bar on a terminal and plain lines
-elsewhere; `write_atomically` never leaves half a file.
+elsewhere; `told_to_stop` catches the signals by which a cluster announces the end, `Stopped` ends
+the process so that it is started again; `write_atomically` never leaves half a file.
 
 >>> import tempfile
 >>> run = create(tempfile.mkdtemp() + "/run", {"seed": 1})
@@ -19,8 +20,10 @@ import math
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +39,20 @@ STACK = ("hepjax", "jax", "jaxlib", "flax", "optax", "jraph", "distrax", "chex",
 STACK_IO = ("orbax-checkpoint", "uproot", "awkward", "pythia8mc", "fastjet", "scikit-learn")
 
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""By which clusters announce that a job has to end: SLURM's --signal, preemption, a time limit."""
+REQUEUE = 75
+"""Exit code of a process that has saved what it did and can go on with --resume (EX_TEMPFAIL)."""
+
 Config = TypeVar("Config")
+
+
+class Stopped(SystemExit):
+    """The end of a process that was told to stop, and has saved what it did."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(REQUEUE)
+        print(f"{why}; --resume goes on, exit code {REQUEUE}", file=sys.stderr, flush=True)
 
 
 class Run(NamedTuple):
@@ -185,6 +201,32 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def told_to_stop() -> Iterator[Callable[[], str | None]]:
+    """Catch STOP_SIGNALS: yields a function that names the first that has come, None before.
+
+    A second one ends the process at once, as it would have without. In a thread other than the
+    main one, which gets no signals, nothing is caught.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    came: list[str] = []
+
+    def note(number: int, _: Any) -> None:
+        if came:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        came.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+    try:
+        yield lambda: came[0] if came else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

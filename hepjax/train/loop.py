@@ -26,6 +26,8 @@ from hepjax.train.step import Step, TrainState, gradient_step, init
 Finish = Callable[[Sums], tuple[Any, dict[str, Any]]]
 MAX_PENDING = 8
 """Calls in flight before their sums are fetched: more may dead-lock virtual CPU devices."""
+MAX_NAMED = 100
+"""Events of a batch that an error names."""
 
 
 class Settings(NamedTuple):
@@ -122,8 +124,9 @@ def fit(
     from its key; finish: of the sums, for the log; layout: devices (None: one); run: where metrics
     are logged; checkpoints: where states are saved, with meta (config, normalisation) beside them;
     resume: go on from the latest checkpoint, if there is one, as if the training had not stopped.
-    Raises ValueError for settings without an end, and FloatingPointError, naming step, epoch and
-    batch, when a sum is not finite; what was saved before stays intact.
+    Raises ValueError for settings without an end, and FloatingPointError, naming step, epoch, batch
+    and events, when a sum is not finite; what was saved before stays intact. At a signal to stop
+    (`runs.STOP_SIGNALS`) the step at hand is finished and saved, and runs.Stopped ends the process.
     """
     if settings.n_steps is None and (settings.n_epochs is None or batches is None):
         raise ValueError("settings need n_steps, or n_epochs together with batches")
@@ -147,7 +150,10 @@ def _train(
     if _is_stale(position, settings):
         return state, position, "stopped early"
     total_steps = _total_steps(loop.batches, settings)
-    with runs.progress(total_steps, "train", initial=position.step) as advance:
+    with (
+        runs.told_to_stop() as told,
+        runs.progress(total_steps, "train", initial=position.step) as advance,
+    ):
         for group, batch in evaluation.ahead(lambda g: (g, _load(loop, g)), groups):
             state, sums = call(state, _place(loop, batch))
             before, position = position, _moved(position, group)
@@ -155,7 +161,7 @@ def _train(
             advance(group.size)
             due = _due(before, position, settings, group.ends_epoch)
             if due or len(pending) >= MAX_PENDING:
-                totals = _settle(pending, totals)
+                totals = _settle(loop, pending, totals)
             if "log" in due and totals is not None:
                 seconds = time.monotonic() - logged
                 advance(0, **_log(loop, position.step, totals, seconds))
@@ -169,7 +175,12 @@ def _train(
                 saved = position.step
             if _is_stale(position, settings):
                 return state, position, "stopped early"
-        _settle(pending, totals)
+            if told() and loop.checkpoints is not None:
+                _settle(loop, pending, totals)
+                if position.step != saved:
+                    _save(loop, state, position, None)
+                raise runs.Stopped(f"{told()}: saved step {position.step}")
+        _settle(loop, pending, totals)
         if position.step != saved:
             _save(loop, state, position, None)
     return state, position, "finished"
@@ -263,7 +274,7 @@ def _due(before: Position, after: Position, settings: Settings, ends_epoch: bool
     return {name for name, now in due.items() if now}
 
 
-def _settle(pending: list[tuple[_Group, Position, Sums]], totals: Any) -> Any:
+def _settle(loop: _Loop, pending: list[tuple[_Group, Position, Sums]], totals: Any) -> Any:
     """Fetch the sums of the calls in flight and add them to the totals; stop on any not finite."""
     for group, before, sums in pending:
         size = group.size
@@ -274,12 +285,22 @@ def _settle(pending: list[tuple[_Group, Position, Sums]], totals: Any) -> Any:
             first = int(np.argmax(bad))
             raise FloatingPointError(
                 f"a sum of the loss is not finite at step {before.step + first}: epoch "
-                f"{group.epoch}, batch {group.index + first}; the checkpoints before are intact"
+                f"{group.epoch}, batch {group.index + first}"
+                f"{_events(loop.batches, group, first)}; the checkpoints before are intact"
             )
         added = jax.tree.map(lambda x: x.sum(0), steps)
         totals = added if totals is None else jax.tree.map(np.add, totals, added)
     pending.clear()
     return totals
+
+
+def _events(batches: batching.Batches | None, group: _Group, k: int) -> str:
+    """Name the events of the k-th batch of a call, the first MAX_NAMED of them."""
+    rows = np.zeros(0) if batches is None else batches.rows(group.epoch, group.index + k)
+    real = np.asarray(rows)[np.asarray(rows) >= 0].tolist()
+    if not real:
+        return ""
+    return f" of the events {real[:MAX_NAMED]}{' and others' if len(real) > MAX_NAMED else ''}"
 
 
 def _log(loop: _Loop, step: int, totals: Sums, seconds: float) -> dict[str, float]:

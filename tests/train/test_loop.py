@@ -1,5 +1,8 @@
 """fit: compile counts, logging, validation, early stopping, and a resume that nobody can tell."""
 
+import os
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -198,7 +201,10 @@ def test_not_finite_stops_and_names_step_and_batch(tmp_path):
     n = len(batches().shapes(0))
     step = train.gradient_step(LOSS, OPTIMISER)
     with checkpoint.open(tmp_path) as checkpoints:
-        with pytest.raises(FloatingPointError, match=f"step {n + 3}: epoch 1, batch 3"):
+        rows = batches().rows(1, 3)
+        events = rf"of the events \[{', '.join(str(k) for k in rows if k >= 0)}\]"
+        where = f"step {n + 3}: epoch 1, batch 3 {events}"
+        with pytest.raises(FloatingPointError, match=where):
             train.fit(
                 step,
                 start(),
@@ -210,6 +216,31 @@ def test_not_finite_stops_and_names_step_and_batch(tmp_path):
         state, _ = checkpoint.restore(checkpoints, start())
     assert int(state.step) == n
     assert np.isfinite(state.params["a"])
+
+
+@pytest.mark.parametrize("number", runs.STOP_SIGNALS, ids=lambda n: n.name)
+def test_a_signal_saves_the_step_at_hand_and_asks_for_more(tmp_path, capfd, number):
+    """The process would end with the code for requeueing; what is resumed reaches the same bits."""
+    step = train.gradient_step(LOSS, OPTIMISER)
+    data, settings = batches(), train.Settings(n_epochs=2)
+
+    def get(epoch, index):
+        if (epoch, index) == (0, 5):
+            os.kill(os.getpid(), number)
+        return data.get(epoch, index)
+
+    before = signal.getsignal(number)
+    with checkpoint.open(tmp_path) as checkpoints:
+        told = {"checkpoints": checkpoints}
+        with pytest.raises(runs.Stopped) as stopped:
+            train.fit(step, start(), data._replace(get=get), LOSS.finish, settings, **told)
+        assert stopped.value.code == runs.REQUEUE == 75
+        assert signal.getsignal(number) is before
+        saved = checkpoint.steps(checkpoints)
+        assert f"{number.name}: saved step {saved[-1]}; --resume" in capfd.readouterr().err
+        assert 0 < saved[-1] <= 7  # batches are read some steps ahead
+        resumed = train.fit(step, start(), data, LOSS.finish, settings, resume=True, **told)
+    same(resumed.state, train.fit(step, start(), data, LOSS.finish, settings).state)
 
 
 def test_a_sampler_has_no_batches():
