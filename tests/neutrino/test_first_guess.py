@@ -11,7 +11,7 @@ from hepjax.neutrino import coordinates, first_guess, frames, likelihood, simula
 
 @pytest.fixture(scope="module")
 def score(small):
-    """Scores of the likeliest of 64 guesses, compiled once."""
+    """Scores of the likeliest of 96 guesses, compiled once."""
     return jax.jit(lambda pulses, best: first_guess.scores(small, pulses, best))
 
 
@@ -36,7 +36,7 @@ def test_a_guess_is_closer_than_a_line(few_events, best):
 
 def test_modes_are_apart_and_the_likeliest_is_first(small, few_events, guessed):
     found, truth = guessed, few_events[1]
-    assert found.chart.direction.shape == (64, 4, 3)
+    assert found.chart.direction.shape == (96, 4, 3)
     value = jax.jit(jax.vmap(lambda p, c, x: jax.vmap(lambda c, x: level(small, p, c, x))(c, x)))(
         few_events[0], found.chart, found.x
     )
@@ -113,7 +113,7 @@ def test_order_and_padding_do_not_matter(few_events, shuffled, guess):
 
 def test_the_vertex_of_a_cascade_is_near(small):
     setup = simulation.setup(small.detector, small.medium, "cascade", cap=48)
-    pulses, truth = jax.jit(lambda key: simulation.events(key, setup, 32))(jax.random.key(1))
+    pulses, truth = jax.jit(lambda key: simulation.events(key, setup, 64))(jax.random.key(1))
     found = jax.jit(lambda p: first_guess.mode(first_guess.guess(setup, p), 0))(pulses)
     middle = (pulses.mask[..., None] * pulses.position).sum(1) / pulses.mask.sum(1)[:, None]
     far, near = (
@@ -125,7 +125,7 @@ def test_the_vertex_of_a_cascade_is_near(small):
 
 def test_a_starting_track_has_a_direction(small):
     setup = simulation.setup(small.detector, small.medium, "starting", cap=48)
-    pulses, truth = jax.jit(lambda key: simulation.events(key, setup, 32))(jax.random.key(1))
+    pulses, truth = jax.jit(lambda key: simulation.events(key, setup, 64))(jax.random.key(1))
     found = jax.jit(lambda p: first_guess.mode(first_guess.guess(setup, p), 0))(pulses)
     line, guess = (
         np.median(degrees(n, truth.direction))
@@ -138,8 +138,8 @@ def test_a_starting_track_has_a_direction(small):
 def test_features_are_finite_and_none_without_pulses(small, few_events, empty, best, score):
     pulses = few_events[0]
     features = first_guess.features(small, pulses, best, score(pulses, best))
-    assert features.pulse.shape == (64, 48, frames.N_PULSE + 10)
-    assert features.whole.shape == (64, frames.N_WHOLE + 23)
+    assert features.pulse.shape == (96, 48, frames.N_PULSE + 10)
+    assert features.whole.shape == (96, frames.N_WHOLE + 23)
     assert all(np.isfinite(x).all() for x in features)
     assert (np.abs(features.whole) < 20).all()
     pulses, found = empty
