@@ -96,7 +96,7 @@ def create(
 
     config: a dataclass or mapping, written as config.json. Raises ValueError when the folder holds
     a run already and resume is off, or when the config differs from the stored one in a field
-    that is not in `ignore`.
+    that is not in `ignore`; its field `out` may: folders are moved.
     """
     parallel.keep_memory()
     run, fresh = Run(Path(out)), _plain(config)
@@ -107,7 +107,7 @@ def create(
         stored = json.loads(stored_file.read_text())
         changed = [
             f"{name}: {stored.get(name)!r} -> {fresh.get(name)!r}"
-            for name in sorted({*stored, *fresh} - set(ignore))
+            for name in sorted({*stored, *fresh} - {"out", *ignore})
             if stored.get(name) != fresh.get(name)
         ]
         if changed:

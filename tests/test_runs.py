@@ -165,3 +165,11 @@ def test_the_source_is_named_by_its_commit_or_not_at_all(monkeypatch):
     found = runs.versions()
     assert found["source"] == {"commit": None, "changed": False}
     assert found["packages"]["numpy"] == np.__version__
+
+
+def test_a_folder_that_was_moved_is_resumed(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    runs.create(here, {"n": 1, "out": here})
+    here.rename(there)
+    run = runs.create(there, {"n": 1, "out": there}, resume=True)
+    assert json.loads((run.path / "config.json").read_text())["out"] == str(there)
