@@ -133,6 +133,7 @@ def main(config: Config) -> dict[str, Any]:
     title = f"{config.detector}, {config.kind}s"
     results |= report.coverage(run.path / "plots", measured, title=title)
     results |= evaluation.speed(chosen, variables, simulate, keys[2])
+    runs.finish(run, results)  # what takes another half an hour may be cut short
     given = chosen, variables, setup
     if config.n_exact:
         compared = comparison.compare(*given, keys[2], config.n_exact)
