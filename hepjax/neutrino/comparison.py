@@ -76,7 +76,7 @@ def compare(
 
 
 def _parts(
-    some: Callable[[Any, jax.Array], tuple],
+    some: Any,
     variables: Any,
     key: jax.Array,
     n_events: int,
@@ -84,13 +84,14 @@ def _parts(
     what: str,
     numbers: Callable[..., tuple],
 ) -> list[np.ndarray]:
-    """Make numbers of some(variables, key) for n events, in chunks, two at once: a chunk of few
-    events keeps no more than one core busy.
+    """Make numbers of some(variables, key), a jitted function, for n events, in chunks, two at
+    once: a chunk of few events keeps no more than one core busy.
     """
     n_chunks = -(-n_events // chunk)
+    compiled = some.lower(variables, key).compile()  # or each thread would do so
 
     def one(k: int) -> tuple:
-        return numbers(*jax.device_get(some(variables, jax.random.fold_in(key, k))))
+        return numbers(*jax.device_get(compiled(variables, jax.random.fold_in(key, k))))
 
     parts = []
     with runs.progress(n_chunks * chunk, what) as advance:

@@ -87,8 +87,9 @@ def measure(
 
     parts = []
     n_chunks = -(-n_events // chunk)
+    compiled = some.lower(variables, jnp.uint32(0)).compile()  # or each thread would do so
     each = train_evaluation.ahead(
-        lambda k: jax.device_get(some(variables, jnp.uint32(k))), range(n_chunks), n_threads=2
+        lambda k: jax.device_get(compiled(variables, jnp.uint32(k))), range(n_chunks), n_threads=2
     )
     with runs.progress(n_chunks * chunk, "events") as advance:
         for k, (truth, n_modules, found) in enumerate(each):
