@@ -12,6 +12,7 @@ long and how often, `Validation` what to look at.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -150,8 +151,9 @@ def _train(
     if _is_stale(position, settings):
         return state, position, "stopped early"
     total_steps = _total_steps(loop.batches, settings)
+    catching = loop.checkpoints is not None  # where nothing is saved a signal ends all at once
     with (
-        runs.told_to_stop() as told,
+        runs.told_to_stop() if catching else nullcontext(lambda: None) as told,
         runs.progress(total_steps, "train", initial=position.step) as advance,
     ):
         for group, batch in evaluation.ahead(lambda g: (g, _load(loop, g)), groups):
@@ -175,7 +177,7 @@ def _train(
                 saved = position.step
             if _is_stale(position, settings):
                 return state, position, "stopped early"
-            if told() and loop.checkpoints is not None:
+            if told():
                 _settle(loop, pending, totals)
                 if position.step != saved:
                     _save(loop, state, position, None)

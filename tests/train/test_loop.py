@@ -243,6 +243,19 @@ def test_a_signal_saves_the_step_at_hand_and_asks_for_more(tmp_path, capfd, numb
     same(resumed.state, train.fit(step, start(), data, LOSS.finish, settings).state)
 
 
+def test_without_checkpoints_signals_do_what_they_did():
+    step = train.gradient_step(LOSS, OPTIMISER)
+    data, seen = batches(), set()
+
+    def get(epoch, index):
+        seen.add(signal.getsignal(signal.SIGTERM))
+        return data.get(epoch, index)
+
+    settings = train.Settings(n_steps=2)
+    train.fit(step, start(), data._replace(get=get), LOSS.finish, settings)
+    assert seen == {signal.getsignal(signal.SIGTERM)}
+
+
 def test_a_sampler_has_no_batches():
     def step(state, nothing):
         x = jax.random.normal(jax.random.fold_in(state.key, state.step), (16,))
