@@ -65,7 +65,7 @@ class Settings(NamedTuple):
     n_kept: int = 10
     n_climb: int = 12
     n_modes: int = 4
-    n_tries: int = 16
+    n_tries: int = 10
     n_steps: int = 24
     n_modules: int = 192
 

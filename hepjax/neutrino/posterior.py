@@ -29,6 +29,10 @@ from hepjax.nn import model
 
 WIDE, WIDE_LOGIT = 3.0, -3.0
 """Of the wide part of each mode: its lens over that of the flow, and where its share begins."""
+RECALIBRATION = "recalibration"
+"""Among variables: a table [term, 2] by which `recalibrated` corrects what the network says."""
+TERMS = ("one", "z2", "z3", "z4", "log_pulses", "log_lens")
+"""What corrections depend on; z: of the unit vector along which the first mode travels."""
 
 
 class Posterior(NamedTuple):
@@ -107,12 +111,37 @@ def encode(posterior: Posterior, variables: Any, pulses: data.Pulses) -> Encoded
 
 def found(posterior: Posterior, variables: Any, seen: Look) -> Encoded:
     """Find the flows of each event that has been looked at."""
-    numbers = posterior.encoder.apply(variables, seen.features).astype(jnp.float32)
+    given = {name: x for name, x in variables.items() if name != RECALIBRATION}
+    numbers = posterior.encoder.apply(given, seen.features).astype(jnp.float32)
     numbers = numbers.reshape(*seen.log_share.shape, -1)
     log_share = jax.nn.log_softmax(seen.log_share + numbers[..., 0])
     wide = numbers[..., 1] + WIDE_LOGIT
     parts = jnp.stack([jax.nn.log_sigmoid(-wide), jax.nn.log_sigmoid(wide)], -1)
-    return Encoded(log_share[..., None] + parts, numbers[..., 2:], seen.axes, seen.lens)
+    encoded = Encoded(log_share[..., None] + parts, numbers[..., 2:], seen.axes, seen.lens)
+    if RECALIBRATION in variables:
+        encoded = recalibrated(encoded, terms(seen), variables[RECALIBRATION])
+    return encoded
+
+
+def terms(seen: Look) -> jax.Array:
+    """Give what corrections of an event depend on, [event, term] of TERMS."""
+    z = seen.axes[:, 0, 2, 2]
+    n_pulses = jnp.log1p(seen.features.mask.sum(-1)) - 3.3
+    size = (jnp.log(seen.lens[:, 0, 0, 0]) + jnp.log(seen.lens[:, 0, 1, 1])) / 2 + 4.4
+    return jnp.stack([jnp.ones_like(z), z**2, z**3, z**4, n_pulses, size], -1)
+
+
+def recalibrated(encoded: Encoded, terms: jax.Array, table: jax.Array) -> Encoded:
+    """Correct posteriors: terms [event, term] times table [term, 2] are the logarithms of factors
+    on widths and on the odds of wide parts.
+    """
+    width, odds = jnp.moveaxis(jnp.matmul(terms, table, precision="highest"), -1, 0)
+    flows, wide = encoded.log_share[..., 0], encoded.log_share[..., 1]
+    logit = wide - flows + odds[:, None]
+    parts = jnp.stack([jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)], -1)
+    share = jnp.logaddexp(flows, wide)[..., None] + parts
+    lens = encoded.lens * jnp.exp(width)[:, None, None, None]
+    return encoded._replace(log_share=share, lens=lens)
 
 
 def log_prob(posterior: Posterior, encoded: Encoded, direction: Any) -> jax.Array:

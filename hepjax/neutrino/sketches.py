@@ -54,7 +54,7 @@ class Settings(NamedTuple):
 
     guess: first_guess.Settings = first_guess.DEFAULT
     n_rounds: int = 10
-    n_draws: int = 192
+    n_draws: int = 288
     n_modules: int = surrogate.N_MODULES
 
 

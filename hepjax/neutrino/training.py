@@ -11,6 +11,7 @@ By `averaged` any loss is trained, also one that draws its own events.
 512
 """
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,14 +24,19 @@ import optax
 
 from hepjax import batch as batching
 from hepjax import checkpoint, runs, train
-from hepjax.neutrino import data, posterior
+from hepjax.neutrino import data, posterior, recalibration
 
 Simulate = Callable[[jax.Array, int], tuple[data.Pulses, data.Truth]]
 """(key, n) -> n events; traced inside the step."""
 
 
+Looker = Callable[[jax.Array, jax.Array], tuple[posterior.Look, Any]]
+"""(key, index) -> looks at new events and their true directions."""
+
 N_AHEAD = 2
 """Parts that are made at once, each in a thread: a look keeps no more than one core busy."""
+FRESH = 2**31
+"""Folded into the key of events that are left for recalibration."""
 
 
 class Plan(NamedTuple):
@@ -39,7 +45,8 @@ class Plan(NamedTuple):
     n_steps; n_events: of a step; learning_rate: the largest, of AdamW, which rises for a share
     `warm` of the steps and falls along a cosine; clip: largest norm of a gradient; decay: of the
     average of parameters, a step; n_parts: that a step's events are made of, one of them new, the
-    others among the latest n_kept, so that each is used n_parts times.
+    others among the latest n_kept, so that each is used n_parts times; n_fresh: events that are
+    left for `recalibration` in the end, 0 for none.
     """
 
     n_steps: int
@@ -51,6 +58,7 @@ class Plan(NamedTuple):
     decay: float = 0.999
     n_parts: int = 1
     n_kept: int = 32
+    n_fresh: int = 0
 
 
 def loss(model: posterior.Posterior) -> train.Loss:
@@ -66,10 +74,8 @@ def loss(model: posterior.Posterior) -> train.Loss:
     return train.mean_loss(function)
 
 
-def looks(
-    model: posterior.Posterior, simulate: Simulate, plan: Plan, key: jax.Array
-) -> batching.Batches:
-    """Make batches of the loss: `plan.n_steps` of one epoch, each a function of key and index.
+def looker(model: posterior.Posterior, simulate: Simulate, plan: Plan) -> Looker:
+    """Build what simulates events and looks at them, as many as are new in a step; jitted.
 
     Raises ValueError for parts that are uneven, or more than are kept.
     """
@@ -80,12 +86,18 @@ def looks(
         )
 
     @jax.jit
-    def new(index: jax.Array) -> tuple[posterior.Look, Any]:
+    def new(key: jax.Array, index: jax.Array) -> tuple[posterior.Look, Any]:
         pulses, truth = simulate(jax.random.fold_in(key, index), plan.n_events // plan.n_parts)
         return posterior.look(model, pulses), truth.direction
 
+    return new
+
+
+def looks(new: Looker, plan: Plan, key: jax.Array) -> batching.Batches:
+    """Make batches of the loss: `plan.n_steps` of one epoch, each a function of key and index."""
+
     def ready(index: int) -> tuple[posterior.Look, Any]:
-        return jax.block_until_ready(new(jnp.uint32(index)))
+        return jax.block_until_ready(new(key, jnp.uint32(index)))
 
     threads = ThreadPoolExecutor(N_AHEAD, thread_name_prefix="looks")
     kept: dict[int, Future] = {}
@@ -127,13 +139,21 @@ def fit(
     settings: train.Settings | None = None,
     resume: bool = False,
 ) -> Any:
-    """Train from nothing, or from the latest checkpoint; returns the averaged variables."""
+    """Train from nothing, or from the latest checkpoint; returns the averaged variables, which
+    `recalibration` has corrected if the plan leaves events for it.
+    """
     first, then, example = jax.random.split(key, 3)
     pulses = jax.eval_shape(lambda key: simulate(key, 2)[0], example)
     params = posterior.init(model, first, pulses)["params"]
     words: dict[str, Any] = {"key": then, "settings": settings, "resume": resume}
-    batches = looks(model, simulate, plan, then)
-    return averaged(run, loss(model), params, plan, batches, **words)
+    new = looker(model, simulate, plan)
+    variables = averaged(run, loss(model), params, plan, looks(new, plan, then), **words)
+    if plan.n_fresh:
+        unseen = jax.random.fold_in(then, FRESH)
+        one = functools.partial(new, unseen)
+        table = recalibration.fit(run, model, variables, one, plan.n_fresh)
+        variables[posterior.RECALIBRATION] = table
+    return variables
 
 
 def averaged(
@@ -175,8 +195,8 @@ def averaged(
 
 
 def restore(folder: str | Path, model: posterior.Posterior, pulses: data.Pulses) -> Any:
-    """Give the averaged variables of a run folder; pulses: an example. Raises ValueError where the
-    folder holds no checkpoint.
+    """Give the averaged variables of a run folder, recalibrated if they were; pulses: an example.
+    Raises ValueError where the folder holds no checkpoint.
     """
     path = Path(folder) / "checkpoints"
     if not path.is_dir():
@@ -185,4 +205,6 @@ def restore(folder: str | Path, model: posterior.Posterior, pulses: data.Pulses)
     with checkpoint.open(path) as kept:
         wanted = {"extra": {"average": shapes["params"]}}
         found, _ = checkpoint.restore(kept, wanted, "latest", partial=True)
-    return {"params": jax.tree.map(jnp.asarray, found["extra"]["average"])}
+    table = recalibration.read(folder)
+    corrected = {} if table is None else {posterior.RECALIBRATION: table}
+    return {"params": jax.tree.map(jnp.asarray, found["extra"]["average"]), **corrected}

@@ -71,7 +71,8 @@ def test_the_loss_is_a_mean_over_events(tiny, simulate):
 
 def test_each_look_is_used_as_often_as_asked_and_then_dropped(tiny, simulate):
     plan = PLAN._replace(n_steps=40, n_events=8, n_parts=4, n_kept=6)
-    batches = training.looks(tiny, simulate, plan, jax.random.key(3))
+    new = training.looker(tiny, simulate, plan)
+    batches = training.looks(new, plan, jax.random.key(3))
     used: dict[tuple, list[int]] = {}
     for index in range(len(batches.shapes(0))):
         _, direction = batches.get(0, index)
@@ -82,11 +83,11 @@ def test_each_look_is_used_as_often_as_asked_and_then_dropped(tiny, simulate):
     times = [len(at) for at in used.values()]
     assert np.mean(times[8:32]) == pytest.approx(4, abs=0.7)
     assert all(len(set(at)) == len(at) and at[-1] - at[0] < 6 for at in used.values())
-    again = training.looks(tiny, simulate, plan, jax.random.key(3)).get(0, 30)
+    again = training.looks(new, plan, jax.random.key(3)).get(0, 30)
     jax.tree.map(np.testing.assert_array_equal, again, batches.get(0, 30))
 
 
 def test_parts_that_do_not_fit_are_refused(tiny, simulate):
     for plan in (PLAN._replace(n_parts=5), PLAN._replace(n_parts=64, n_kept=32)):
         with pytest.raises(ValueError, match=r"n_parts: .*, expected to share n_events 64 evenly"):
-            training.looks(tiny, simulate, plan, jax.random.key(0))
+            training.looker(tiny, simulate, plan)
