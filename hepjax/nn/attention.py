@@ -3,7 +3,8 @@
 `attention` is the function; it chooses cuDNN's fused kernel where that exists (a GPU, half
 precision, heads of a multiple of 8 channels) and otherwise plain products with a softmax in
 float32, whose backward pass computes the weights again from queries and keys instead of keeping
-them: a pair bias makes memory traffic the price, not arithmetic. `MultiHeadAttention` holds the
+them: a pair bias makes memory traffic the price, not arithmetic. For the same reason a CPU takes a
+few sets at once. `MultiHeadAttention` holds the
 projections around it. `QueryAttention` pools a set with a single query: keys and values of its
 items are never formed, since q.(W x) = (W^T q).x.
 
@@ -18,6 +19,7 @@ gradient 0.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as linen
@@ -30,6 +32,8 @@ from hepjax.nn import mlp, norm, packing
 Implementation = Literal["auto", "cudnn", "plain"]
 MASKED = -1e30
 """Logit of an item that is not there: finite, so that a set of no items gives no NaN."""
+IN_CACHE = 2**19
+"""Weights of attention that a CPU's second cache holds."""
 
 
 def attention(
@@ -218,6 +222,15 @@ def _attend(q: jax.Array, k: jax.Array, v: jax.Array, bias: Any, mask: Any) -> j
 
 
 def _attend_forward(q: jax.Array, k: jax.Array, v: jax.Array, bias: Any, mask: Any) -> tuple:
+    out, log_total = _some_at_once(_weighted, q, k, v, bias, mask)
+    out, log_total = (
+        checkpoint_name(x, name) for x, name in ((out, "attended"), (log_total, "log_total"))
+    )
+    return out, (q, k, v, bias, mask, out, log_total)
+
+
+def _weighted(q: jax.Array, k: jax.Array, v: jax.Array, bias: Any, mask: Any) -> tuple:
+    """Give the mean of v, and the logarithm of the sum of weights."""
     logits = _logits(q, k, bias, mask)
     top = logits.max(-1, keepdims=True)
     weights = jnp.exp(logits - top)
@@ -226,29 +239,55 @@ def _attend_forward(q: jax.Array, k: jax.Array, v: jax.Array, bias: Any, mask: A
     total = weights.sum(-1, keepdims=True)
     total = jnp.where(total > 0, total, 1)
     out = _product(weights.astype(v.dtype), v, 3, 2, wide=True) / total
-    out, log_total = (
-        checkpoint_name(x, name)
-        for x, name in ((out, "attended"), (top + jnp.log(total), "log_total"))
-    )
-    return out, (q, k, v, bias, mask, out, log_total)
+    return out, top + jnp.log(total)
 
 
 def _attend_backward(saved: tuple, gradient: jax.Array) -> tuple:
-    q, k, v, bias, mask, out, log_total = saved
-    weights = jnp.exp(_logits(q, k, bias, mask) - log_total)
+    *slopes, bias = _some_at_once(_slopes, *saved, gradient)
+    return *slopes, bias, None
+
+
+def _slopes(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    bias: Any,
+    mask: Any,
+    out: jax.Array,
+    log_total: jax.Array,
+    gradient: jax.Array,
+) -> tuple:
+    """Give slopes by q, k, v and bias. Weights are [set, head, item, query]: products over the last
+    axis of the first matrix are the quickest, and of three two are over queries.
+    """
+    logits = _product(k, q, 3, 3, wide=True)
+    if bias is not None:
+        logits = logits + jnp.swapaxes(bias, 2, 3)
+    weights = jnp.exp(logits - jnp.swapaxes(log_total, 2, 3))
     if mask is not None:
-        weights = jnp.where(mask[:, None, None], weights, 0)
-    along = (gradient * out).sum(-1, keepdims=True)
+        weights = jnp.where(mask[:, None, :, None], weights, 0)
+    along = (gradient * out).sum(-1)[:, :, None]
     gradient = gradient.astype(v.dtype)
-    slope = weights * (_product(gradient, v, 3, 3, wide=True) - along)
+    slope = weights * (_product(v, gradient, 3, 3, wide=True) - along)
     narrow = slope.astype(q.dtype)
     return (
-        _product(narrow, k, 3, 2),
-        _product(narrow, q, 2, 2),
-        _product(weights.astype(v.dtype), gradient, 2, 2),
-        None if bias is None else slope.astype(bias.dtype),
-        None,
+        _product(narrow, k, 2, 2),
+        _product(narrow, q, 3, 2),
+        _product(weights.astype(v.dtype), gradient, 3, 2),
+        None if bias is None else jnp.swapaxes(slope, 2, 3).astype(bias.dtype),
     )
+
+
+def _some_at_once(function: Callable[..., tuple], q: jax.Array, k: jax.Array, *rest: Any) -> tuple:
+    """Map over sets, on one CPU so many at once that their weights stay in its cache."""
+    n = len(q)
+    most = max(IN_CACHE // (q.shape[1] * q.shape[2] * k.shape[2]), 1)
+    if n <= most or jax.default_backend() != "cpu" or jax.device_count() > 1:
+        return function(q, k, *rest)
+    each = next(m for m in range(most, 0, -1) if n % m == 0)
+    given = jax.tree.map(lambda x: x.reshape(n // each, each, *x.shape[1:]), (q, k, *rest))
+    found = jax.lax.map(lambda some: function(*some), given)
+    return jax.tree.map(lambda x: x.reshape(n, *x.shape[2:]), found)
 
 
 _attend.defvjp(_attend_forward, _attend_backward)

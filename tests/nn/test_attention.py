@@ -40,6 +40,27 @@ def test_value_and_gradients():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_a_few_sets_at_once_are_all_of_them(monkeypatch, full):
+    keys = jax.random.split(jax.random.key(3), 5)
+    q, k, v = (jax.random.normal(key, (6, 2, 5, 4)) for key in keys[:3])
+    bias = jax.random.normal(keys[3], (6, 2, 5, 5)) if full else None
+    mask = jax.random.bernoulli(keys[4], 0.6, (6, 5)).at[2].set(False) if full else None
+
+    def loss(given):
+        q, k, v, bias = given
+        return (attention._attend(q, k, v, bias, mask) ** 2).sum()
+
+    given = q, k, v, bias
+    whole = jax.value_and_grad(loss)(given)
+    loops, real = [], jax.lax.map
+    monkeypatch.setattr(attention.jax.lax, "map", lambda f, x: loops.append(1) or real(f, x))
+    monkeypatch.setattr(attention, "IN_CACHE", 4 * 2 * 5 * 5)  # four sets: of six it takes three
+    some = jax.value_and_grad(loss)(given)
+    assert len(loops) == 2
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole, some)
+
+
 def test_masked_items_are_never_looked_at():
     other = np.where(MASK[..., None, None], V, 99).astype(np.float32)
     keys = np.where(MASK[..., None, None], K, -7).astype(np.float32)
