@@ -4,9 +4,8 @@
 precision, heads of a multiple of 8 channels) and otherwise plain products with a softmax in
 float32, whose backward pass computes the weights again from queries and keys instead of keeping
 them: a pair bias makes memory traffic the price, not arithmetic. For the same reason a CPU takes a
-few sets at once. `MultiHeadAttention` holds the
-projections around it. `QueryAttention` pools a set with a single query: keys and values of its
-items are never formed, since q.(W x) = (W^T q).x.
+few sets at once. `MultiHeadAttention` holds the projections around it. `QueryAttention` pools a set
+with a single query: keys and values of its items are never formed, since q.(W x) = (W^T q).x.
 
 An item whose mask is False is never looked at; an item that may look at nothing gets 0, with
 gradient 0.
