@@ -47,7 +47,7 @@ def pytest_collection_finish():
 
 
 sys.path[:0] = [
-    str(Path(__file__).parent / folder) for folder in (".", "jets", "flows", "integration")
+    str(Path(__file__).parent / folder) for folder in (".", "io", "jets", "flows", "integration")
 ]
 
 import toy  # noqa: E402

@@ -11,14 +11,13 @@ tracks below 1 GeV and of fewer than seven measurements unless it is told otherw
 """
 
 import csv
-import gzip
+import io
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from hepjax.io import columns, hits
+from hepjax.io import columns, hits, text
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -27,6 +26,7 @@ BARCODE = tuple(f"particle_id_{part}" for part in ("pv", "sv", "part", "gen", "s
 """Five numbers that name a particle together."""
 
 WHOLE = (*BARCODE, "particle_type", "measurement_id", "hit_id", "geometry_id")
+MEASUREMENTS = "Measurements_ID"
 MEASURED = ("measurement_id", "geometry_id", "global_x", "global_y", "global_z")
 PARTICLES = (*BARCODE, "particle_type", "vx", "vy", "vz", "px", "py", "pz", "q")
 
@@ -75,20 +75,20 @@ def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
     path: a file of CsvTrackWriter; hit_id: [hit] measurements of the event. Raises BadFile for a
     file without the column of measurements, and one that names a measurement that is not there.
     """
-    name = os.fspath(path)
-    opened: Any = gzip.open if name.endswith(".gz") else open
-    with opened(name, "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "Measurements_ID" not in rows[0]:
-        raise BadFile(f"{path}: column Measurements_ID missing, found {', '.join(rows[0])}")
-    listed = [
-        (int(word), k)
-        for k, row in enumerate(rows)
-        for word in row["Measurements_ID"].strip("[]").split(",")
-        if word
-    ]
-    pairs = np.array(listed, np.int64).reshape(-1, 2)
-    return np.stack([columns.rows(name, pairs[:, 0], hit_id), pairs[:, 1]], -1)
+    table = csv.DictReader(io.StringIO(text.read(path), newline=""))
+    listed: list[tuple[int, int]] = []
+    try:
+        if MEASUREMENTS not in (names := table.fieldnames or ()) and names:
+            raise BadFile(f"{path}: column {MEASUREMENTS} missing, found {', '.join(names)}")
+        for k, row in enumerate(table):
+            words = (row[MEASUREMENTS] or "").strip("[]").split(",")
+            listed += [(int(word), k) for word in words if word]
+        pairs = np.array(listed, np.int64).reshape(-1, 2)
+    except (csv.Error, ValueError, OverflowError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise BadFile(f"{path}: track {len(listed)}: {error}") from error
+    return np.stack([columns.rows(os.fspath(path), pairs[:, 0], hit_id), pairs[:, 1]], -1)
 
 
 def tracks_beside(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:

@@ -13,11 +13,11 @@ over spins and colours; other lines do not count.
 """
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from hepjax.io import text
 from hepjax.io.trees import BadFile
 
 
@@ -36,7 +36,7 @@ def read(path: str | os.PathLike[str]) -> Dump:
     """
     points: list[list[list[float]]] = [[]]
     values: list[float] = []
-    for k, line in enumerate(Path(path).read_text().splitlines(), 1):
+    for k, line in enumerate(text.read(path).splitlines(), 1):
         words = line.split()
         try:
             if len(words) == 5 and words[0].isdigit():

@@ -11,12 +11,12 @@ Variable(name='part_pt', subtract=1.7, multiply=0.7, clip_min=-5.0, clip_max=5.0
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from hepjax import balance
+from hepjax.io import text
 
 
 class Variable(NamedTuple):
@@ -70,28 +70,58 @@ SECTIONS = (
 )
 
 
+LARGEST = 100_000
+"""Entries of a card."""
+
+
 def load(path: str | os.PathLike[str]) -> Card:
     """Read the card of a file; raises ValueError that names file, section and key."""
+    content = text.read(path)
     try:
-        return parse(Path(path).read_text())
-    except (ValueError, OSError) as error:
+        return parse(content)
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def parse(text: str) -> Card:
+def parse(content: str) -> Card:
     """Read a card from its text; raises ValueError that names section and key."""
     import yaml
 
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = yaml.safe_load(content)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ValueError(f"no YAML: {error}") from error
+    if _size(found) > LARGEST:
+        raise ValueError(f"more than {LARGEST} entries, aliases written out")
+    try:
+        return _card(found)
+    except (AttributeError, TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"another structure than a card's: {error}") from error
+
+
+def _size(found: Any, depth: int = 0) -> int:
+    """Count entries, up to LARGEST; what is nested deeper than a card can be counts as that."""
+    if depth > 20:
+        return LARGEST + 1
+    inside = [*found, *found.values()] if isinstance(found, dict) else found
+    size = 1
+    for x in inside if isinstance(inside, list | tuple) else ():
+        size += _size(x, depth + 1)
+        if size > LARGEST:
+            break
+    return size
+
+
+def _card(found: Any) -> Card:
     if not isinstance(found, dict):
         raise ValueError(f"expected sections, found {type(found).__name__}")
     unknown = sorted(set(found) - set(SECTIONS))
     if unknown:
         raise ValueError(f"sections {unknown}, expected only {SECTIONS}")
     content = {name: found.get(name) or {} for name in SECTIONS}
+    for name in ("preprocess", "new_variables", "inputs", "labels", "weights"):
+        if not isinstance(content[name], dict):
+            raise ValueError(f"{name}: expected a map, found {type(content[name]).__name__}")
     if not content["inputs"] or not content["labels"]:
         raise ValueError("sections inputs and labels are needed")
     method = str(content["preprocess"].get("method", "manual")).lower()

@@ -8,7 +8,6 @@
 """
 
 import csv
-import gzip
 import io
 import os
 from collections.abc import Collection, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hepjax.io import text
 from hepjax.io.trees import BadFile
 
 
@@ -33,23 +33,22 @@ def read(
     names: columns that must be there; only: read no others. Raises BadFile, a ValueError, that
     names the file and what is missing, or the row that is no number.
     """
+    content = text.read(path)
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as file:
-            text = file.read()
-    except (OSError, EOFError, ValueError) as error:
-        raise BadFile(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
-    header = next(csv.reader([text.split("\n", 1)[0]]), [])
+        header = next(csv.reader([content.split("\n", 1)[0]]), [])
+    except csv.Error as error:
+        raise BadFile(f"{path}: header: {error}") from error
     lacking = [name for name in names if name not in header]
     if lacking:
         raise BadFile(f"{path}: columns {', '.join(lacking)} missing, found {', '.join(header)}")
     chosen = list(names) if only else header
     kinds = [(name, np.int64 if name in whole else np.float64) for name in chosen]
-    if not text.split("\n", 1)[-1].strip():
+    if not content.split("\n", 1)[-1].strip():
         return {name: np.zeros(0, kind) for name, kind in kinds}
     places = [header.index(name) for name in chosen]
     try:
         rows = np.loadtxt(
-            io.StringIO(text), kinds, delimiter=",", skiprows=1, ndmin=1, usecols=places
+            io.StringIO(content), kinds, delimiter=",", skiprows=1, ndmin=1, usecols=places
         )
     except ValueError as error:
         raise BadFile(f"{path}: {error}") from error

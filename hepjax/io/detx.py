@@ -12,12 +12,11 @@ the times of raw hits, by module and channel, which counts the photomultipliers 
 """
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from hepjax.io import pulses
+from hepjax.io import pulses, text
 from hepjax.io.pulses import Modules
 from hepjax.io.trees import BadFile
 
@@ -31,17 +30,13 @@ class Telescope(NamedTuple):
 
 def read(path: str | os.PathLike[str]) -> Telescope:
     """Read a detx file; raises BadFile, a ValueError that names file and line."""
-    path = Path(path)
-    try:
-        text = path.read_text()
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
-    return parse(text, source=str(path))
+    return parse(text.read(path), source=str(path))
 
 
-def parse(text: str, *, source: str = "detector") -> Telescope:
+def parse(content: str, *, source: str = "detector") -> Telescope:
     """Read the text of a detx file; raises BadFile that names source and line."""
-    lines = [line.split() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
+    lines = [line.split() for line in content.splitlines()]
+    lines = [words for words in lines if words and words[0][0] != "#"]
     at = 0
     number, position, string, delay = [], [], [], []
     try:

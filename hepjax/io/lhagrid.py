@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hepjax.io import text
 from hepjax.io.trees import BadFile
 
 FLAVOURS = (-6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 21, 22)
@@ -45,7 +46,7 @@ def read(path: str | os.PathLike[str]) -> Grid:
     Raises BadFile, a ValueError, for a file of another format, knots that do not rise, sub-grids
     that do not join, and values that are missing or not finite.
     """
-    lines = Path(path).read_text().splitlines()
+    lines = text.read(path).splitlines()
     ends = [k for k, line in enumerate(lines) if line.strip() == "---"]
     head = [line.split(":", 1) for line in lines[: ends[0] if ends else 0]]
     kind = {key.strip(): value.strip() for key, *rest in head for value in rest}.get("Format")

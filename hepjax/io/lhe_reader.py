@@ -16,6 +16,7 @@ import gzip
 import itertools
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 from xml.sax import saxutils
@@ -71,7 +72,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
     try:
         with gzip.open(path, "rt") if str(path).endswith(".gz") else open(path) as file:
             yield file  # type: ignore
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadFile(f"{path}: {error}") from error
 
 

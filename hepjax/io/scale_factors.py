@@ -16,12 +16,16 @@ cut or did not.
 import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 Systematic = Literal["central", "up", "down"]
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError)
+UNREADABLE += (RecursionError,)
+"""What files that are packed or built otherwise raise."""
 INPUTS = ("systematic", "working_point", "flavor", "abseta", "pt")
 
 
@@ -157,7 +161,7 @@ def read(path: str | os.PathLike[str], name: str) -> Table:
             raise ValueError(f"inputs {inputs}, expected {INPUTS}")
         systematics = _items(found["data"], "systematic")
         parts = {kind: _grid(systematics[kind]) for kind in ("central", "up", "down")}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: correction {name!r} is no table: {error}") from error
     labels, _ = parts["central"]
     for kind, (other, _) in parts.items():

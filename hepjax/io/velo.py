@@ -14,16 +14,14 @@ event at hand and `to_json` the way back.
 ([1], 0)
 """
 
-import gzip
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepjax.io import hits
+from hepjax.io import hits, text
 from hepjax.io.hits import Event
 from hepjax.io.trees import BadFile, Skipped
 
@@ -53,14 +51,10 @@ MEV = ("p", "pt")
 
 def read_event(path: str | os.PathLike[str]) -> Event:
     """Read one event; raises BadFile, a ValueError that begins with the path."""
-    path = Path(path)
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file")
+    raw = text.read(path)
     try:
-        opened = gzip.open if path.name.endswith(".gz") else open
-        with opened(path, "rt") as file:
-            content = json.load(file)
-    except (OSError, EOFError, ValueError) as error:
+        content = json.loads(raw)
+    except (ValueError, RecursionError) as error:
         raise BadFile(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
     return from_json(content, source=str(path))
 

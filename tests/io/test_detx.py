@@ -61,7 +61,7 @@ def test_bad_text_is_named(text, message):
 
 
 def test_no_file_is_named(tmp_path):
-    with pytest.raises(BadFile, match=r"none\.detx: cannot be read"):
+    with pytest.raises(BadFile, match=r"none\.detx: no such file"):
         detx.read(tmp_path / "none.detx")
     (tmp_path / "b.detx").write_bytes(b"\xff\xfe\x00\x80" * 10)
     with pytest.raises(BadFile, match=r"b\.detx"):
