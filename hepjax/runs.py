@@ -1,10 +1,11 @@
 """A run folder: what was run, with what, and how it went, so that a number can be made again.
 
-`parse` reads an experiment's command line; `create` lays out config.json, versions.json,
-metrics.jsonl, plots/ and checkpoints/; `log` adds a line of metrics; `read` gives them back;
-`finish` writes metrics.json, the result; `progress` shows a bar on a terminal and plain lines
-elsewhere; `told_to_stop` catches the signals by which a cluster announces the end, `Stopped` ends
-the process so that it is started again; `write_atomically` never leaves half a file.
+`parse` reads an experiment's command line, `again` the options of an earlier run; `create` lays out
+config.json, versions.json, metrics.jsonl, plots/ and checkpoints/; `log` adds a line of metrics;
+`read` gives them back; `finish` writes metrics.json, the result; `progress` shows a bar on a
+terminal and plain lines elsewhere; `told_to_stop` catches the signals by which a cluster announces
+the end, `Stopped` ends the process so that it is started again; `write_atomically` never leaves
+half a file.
 
 >>> import tempfile
 >>> run = create(tempfile.mkdtemp() + "/run", {"seed": 1})
@@ -28,7 +29,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import jax
 import numpy as np
@@ -69,16 +71,22 @@ def parse(
     """Read an experiment's command line (None: the process's own) into its config.
 
     config: a frozen dataclass, each field an option; presets: name -> fields that the flag --name
-    sets, before the other options are read. Raises ValueError for two presets at once.
+    sets, before the other options are read; --from RUN takes those of an earlier run instead, all
+    but `out` and `resume`. Raises ValueError for two of these at once, and what is no run.
     """
     import tyro
 
     words = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = [name for name in presets if f"--{name}" in words]
-    if len(chosen) > 1:
-        raise ValueError(f"choose one of {', '.join('--' + name for name in chosen)}")
+    chosen = [f"--{name}" for name in presets if f"--{name}" in words]
     words = [word for word in words if word.removeprefix("--") not in presets]
-    default = config(**presets[chosen[0]]) if chosen else config()
+    default = config(**presets[chosen[0][2:]]) if chosen else config()
+    taken = any(field.name == "from_run" for field in dataclasses.fields(cast(Any, config)))
+    if "--from" in words and not taken:  # or it means another thing there
+        at = words.index("--from")
+        default, chosen = again(config, "".join(words[at + 1 : at + 2])), [*chosen, "--from"]
+        words = words[:at] + words[at + 2 :]
+    if len(chosen) > 1:
+        raise ValueError(f"choose one of {', '.join(chosen)}")
     listed = "\n".join(
         f"--{name}: " + ", ".join(f"{field} {value}" for field, value in fields.items())
         for name, fields in presets.items()
@@ -86,7 +94,42 @@ def parse(
     module = sys.modules[config.__module__].__doc__ or ""
     module = re.sub(r"\n(?=[A-Z]\w+: )", "\n\n", module)  # a line each, where help joins lines
     about = f"{module}\nPresets, which any option can change:\n{listed}"
+    about += "" if taken else "\n--from RUN: the options of that run"
     return tyro.cli(config, default=default, args=words, description=about)
+
+
+def again(config: type[Config], folder: str | Path) -> Config:
+    """Make the config of a run's folder, to run it again elsewhere: `out` and `resume` are what
+    they are without. Raises ValueError for a folder without one, and for options that are not known
+    any more; those that are new have their defaults.
+    """
+    file = Path(folder) / "config.json"
+    if not file.is_file():
+        raise ValueError(f"--from {folder}: no run, expected {file}")
+    stored = json.loads(file.read_text())
+    hints = get_type_hints(config)
+    unknown = sorted(set(stored) - set(hints))
+    if unknown:
+        raise ValueError(f"{file}: {unknown} are no options of {config.__name__}")
+    return config(
+        **{k: _typed(hints[k], x) for k, x in stored.items() if k not in ("out", "resume")}
+    )
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """Give a value of JSON the type that a field asks for: paths, tuples and dataclasses."""
+    if get_origin(hint) in (Union, UnionType):
+        inside = [kind for kind in get_args(hint) if kind is not type(None)]
+        return value if value is None else _typed(inside[0], value)
+    if hint is Path:
+        return Path(value)
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return tuple(_typed(kinds[0 if kinds[-1] is ... else k], x) for k, x in enumerate(value))
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        hints = get_type_hints(hint)
+        return cast(Any, hint)(**{k: _typed(hints[k], x) for k, x in value.items()})
+    return value
 
 
 def create(

@@ -94,6 +94,53 @@ def test_command_line_and_presets(capsys):
     assert "--quick: seed 7" in capsys.readouterr().out
 
 
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    where: Path = Path("a")
+    sizes: tuple[int, ...] = (1,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rich:
+    out: Path = Path("runs/rich")
+    data: tuple[Path, ...] = ()
+    pair: tuple[int, Path] = (1, Path("b"))
+    limits: tuple[float, float] | None = None
+    maybe: Path | None = None
+    inner: Inner = Inner()
+    resume: bool = False
+    new: int = 3
+
+
+def test_a_run_is_enough_to_run_it_again(tmp_path):
+    given = Rich(
+        tmp_path / "run",
+        (Path("x.root"), Path("y.root")),
+        (4, Path("c")),
+        (0.5, 2.0),
+        Path("d"),
+        Inner(Path("e"), (2, 3)),
+        resume=True,
+    )
+    run = runs.create(given.out, given)
+    expected = dataclasses.replace(given, out=Rich.out, resume=False)
+    assert runs.parse(Rich, {}, ["--from", str(run.path)]) == expected
+    other = runs.parse(Rich, {}, ["--from", str(run.path), "--out", "z", "--new", "5"])
+    assert other == dataclasses.replace(expected, out=Path("z"), new=5)
+    stored = json.loads((run.path / "config.json").read_text())
+    del stored["new"]
+    runs.write_json(run.path / "config.json", stored)
+    assert runs.again(Rich, run.path) == expected
+    runs.write_json(run.path / "config.json", stored | {"old": 1})
+    with pytest.raises(ValueError, match=r"config.json: \['old'\] are no options of Rich"):
+        runs.parse(Rich, {}, ["--from", str(run.path)])
+    with pytest.raises(ValueError, match=r"--from none: no run, expected none.config\.json"):
+        runs.parse(Rich, {}, ["--from", "none"])
+    runs.write_json(run.path / "config.json", stored)
+    with pytest.raises(ValueError, match="one of --quick, --from"):
+        runs.parse(Rich, {"quick": {}}, ["--quick", "--from", str(run.path)])
+
+
 def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     with runs.progress(4, "fit", initial=1) as advance:
