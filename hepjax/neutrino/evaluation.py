@@ -105,7 +105,7 @@ def speed(
     simulate: training.Simulate,
     key: jax.Array,
     n_events: int = 1024,
-    repeats: int = 5,
+    repeats: int = 3,
 ) -> dict[str, float | str]:
     """Time encoding of events from the host, with the density at one direction of each, and its
     way back: milliseconds an event, by the clock, the median of some calls of a batch.
