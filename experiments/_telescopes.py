@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+import jax
+
 from hepjax.neutrino import detectors, media, simulation, training
 
 Name = Literal["icecube86", "orca", "arca", "pone", "trident"]
@@ -13,6 +15,17 @@ PLACES: dict[str, tuple[Any, Any]] = {
     "pone": (detectors.pone, media.pacific),
     "trident": (detectors.trident, media.south_china_sea),
 }
+
+
+def configure() -> None:
+    """Set JAX up, before it looks for devices.
+
+    Products of float32 are exact, for places and times. On a CPU a program runs in the thread that
+    calls it: two that are called by two threads, and run in the pool whose threads their own loops
+    need, may wait for each other for ever.
+    """
+    jax.config.update("jax_default_matmul_precision", "highest")
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def build(name: Name, kind: str, **changes: Any) -> simulation.Setup:

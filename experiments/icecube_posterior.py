@@ -119,7 +119,7 @@ def load(folder: Path | str) -> tuple[posterior.Posterior, Any]:
 
 def main(config: Config) -> dict[str, Any]:
     """Train, test and compare; returns what metrics.json holds."""
-    jax.config.update("jax_default_matmul_precision", "highest")  # of float32: places and times
+    _telescopes.configure()
     run = runs.create(config.out, config, resume=config.resume, ignore=("resume", *OF_TESTS))
     setup = _telescopes.build(config.detector, config.kind, log_energy=config.log_energy)
     chosen, simulate = build(config, setup), _telescopes.simulate(setup)
