@@ -28,6 +28,7 @@ def tiny(experiment, tmp_path_factory):
         n_modes=0,
         n_steps=8,
         n_events=16,
+        n_fresh=64,
         n_test=300,
         n_samples=100,
         n_exact=0,
@@ -51,6 +52,7 @@ def test_numbers_and_files(results, tiny):
     assert results["milliseconds_per_event"] > 0
     names = ("coverage", "coverage_log_energy", "coverage_zenith", "angle", "event")
     assert all((tiny.out / "plots" / f"{name}.png").exists() for name in names)
+    assert json.loads((tiny.out / "recalibration.json").read_text())["n_events"] == 64
 
 
 def test_it_resumes_to_the_same_and_may_be_tested_anew(experiment, tiny, results):
@@ -66,6 +68,7 @@ def test_it_resumes_to_the_same_and_may_be_tested_anew(experiment, tiny, results
 
 def test_a_run_is_loaded_again(experiment, tiny, results):
     chosen, variables = experiment.load(tiny.out)
+    assert variables[posterior.RECALIBRATION].shape == (len(posterior.TERMS), 2)
     assert chosen.setup.prior.log_energy == [3.0, 4.0]
     pulses, _ = experiment._telescopes.simulate(chosen.setup)(jax.random.key(1), 2)
     encoded = posterior.encode(chosen, variables, pulses)

@@ -96,7 +96,7 @@ def test_madnis_zprime(monkeypatch):
 def test_icecube_event(load_experiment, tmp_path, monkeypatch):
     experiment = load_experiment("icecube_posterior")
     small = {"detector": "pone", "log_energy": (3.0, 4.0), "width": 16, "n_layers": 1}
-    few = {"n_steps": 20, "n_events": 32, "n_test": 200, "n_samples": 50, "n_exact": 0}
+    few = {"n_steps": 20, "n_events": 32, "n_fresh": 64, "n_test": 200, "n_exact": 0}
     config = experiment.Config(out=tmp_path / "run", **small, **few)
     experiment.main(config)
     found = executed(FOLDER / "icecube_event.ipynb", {"HEPJAX_RUN": config.out}, monkeypatch)
