@@ -78,16 +78,15 @@ def read_tracks(path: str | os.PathLike[str], hit_id: np.ndarray) -> np.ndarray:
     table = csv.DictReader(io.StringIO(text.read(path), newline=""))
     listed: list[tuple[int, int]] = []
     try:
-        if MEASUREMENTS not in (names := table.fieldnames or ()) and names:
-            raise BadFile(f"{path}: column {MEASUREMENTS} missing, found {', '.join(names)}")
+        names = table.fieldnames or [MEASUREMENTS]  # a file without a line has no tracks
         for k, row in enumerate(table):
-            words = (row[MEASUREMENTS] or "").strip("[]").split(",")
+            words = (row.get(MEASUREMENTS) or "").strip("[]").split(",")
             listed += [(int(word), k) for word in words if word]
         pairs = np.array(listed, np.int64).reshape(-1, 2)
     except (csv.Error, ValueError, OverflowError) as error:
-        if isinstance(error, BadFile):
-            raise
-        raise BadFile(f"{path}: track {len(listed)}: {error}") from error
+        raise BadFile(f"{path}: after {len(listed)} pairs: {error}") from error
+    if MEASUREMENTS not in names:
+        raise BadFile(f"{path}: column {MEASUREMENTS} missing, found {', '.join(names)}")
     return np.stack([columns.rows(os.fspath(path), pairs[:, 0], hit_id), pairs[:, 1]], -1)
 
 

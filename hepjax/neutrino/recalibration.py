@@ -63,8 +63,8 @@ def fit(
             advance(n_each)
     table, gain = solve(model, *jax.tree.map(lambda *x: np.concatenate(x), *parts))
     columns = dict(zip(COLUMNS, table.T.tolist()))
-    about = {"terms": list(posterior.TERMS), **columns, "gain": gain}
-    (run.path / FILE).write_text(json.dumps(about | {"n_events": n_each * len(parts)}, indent=2))
+    about = {"terms": posterior.TERMS, **columns, "gain": gain, "n_events": n_each * len(parts)}
+    runs.write_json(run.path / FILE, about)  # never half of it
     return jnp.asarray(table, jnp.float32)
 
 

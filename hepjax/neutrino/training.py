@@ -29,7 +29,6 @@ from hepjax.neutrino import data, posterior, recalibration
 Simulate = Callable[[jax.Array, int], tuple[data.Pulses, data.Truth]]
 """(key, n) -> n events; traced inside the step."""
 
-
 Looker = Callable[[jax.Array, jax.Array], tuple[posterior.Look, Any]]
 """(key, index) -> looks at new events and their true directions."""
 
