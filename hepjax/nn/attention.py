@@ -278,10 +278,14 @@ def _slopes(
 
 
 def _some_at_once(function: Callable[..., tuple], q: jax.Array, k: jax.Array, *rest: Any) -> tuple:
-    """Map over sets, on one CPU so many at once that their weights stay in its cache."""
-    n = len(q)
+    """Map over sets, on one CPU so many at once that their weights stay in its cache; all at once
+    where their number is not known, as for export.
+    """
+    n = q.shape[0]
+    if jax.default_backend() != "cpu" or jax.device_count() > 1 or not isinstance(n, int):
+        return function(q, k, *rest)
     most = max(IN_CACHE // (q.shape[1] * q.shape[2] * k.shape[2]), 1)
-    if n <= most or jax.default_backend() != "cpu" or jax.device_count() > 1:
+    if n <= most:
         return function(q, k, *rest)
     each = next(m for m in range(most, 0, -1) if n % m == 0)
     given = jax.tree.map(lambda x: x.reshape(n // each, each, *x.shape[1:]), (q, k, *rest))
