@@ -59,9 +59,8 @@ class Config:
     n_flow_layers: int = 5
     n_modes: int = 4  # of the sketch by the likelihood that the network looks at; 0: a line fit
     n_rounds: int = 10  # of draws about each
-    n_steps: int = 500  # of the training
-    n_events: int = 256  # a step
-    n_parts: int = 4  # that they are made of, one of them new
+    n_steps: int = 300  # of the training
+    n_events: int = 128  # a step, each looked at anew
     n_fresh: int = 16_384  # events that the network has not seen, to recalibrate it with
     learning_rate: float = 2e-3
     n_test: int = 100_000  # events that coverage is counted with
@@ -83,8 +82,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "bfloat16": True,
         "n_flow_layers": 8,
         "n_rounds": 36,
-        "n_steps": 4000,
-        "n_events": 1024,
+        "n_steps": 2000,
+        "n_events": 256,
         "n_fresh": 65_536,
     },
 }
@@ -124,8 +123,8 @@ def main(config: Config) -> dict[str, Any]:
     setup = _telescopes.build(config.detector, config.kind, log_energy=config.log_energy)
     chosen, simulate = build(config, setup), _telescopes.simulate(setup)
     keys = jax.random.split(jax.random.key(config.seed), 4)
-    parts = {"n_parts": config.n_parts, "n_fresh": config.n_fresh}
-    plan = training.Plan(config.n_steps, config.n_events, config.learning_rate, **parts)
+    plan = training.Plan(config.n_steps, config.n_events, config.learning_rate)
+    plan = plan._replace(n_fresh=config.n_fresh)
     variables = training.fit(run, chosen, simulate, plan, key=keys[0], resume=config.resume)
     size = {"n_samples": config.n_samples, "chunk": min(config.n_test, 1000)}
     measured = evaluation.measure(chosen, variables, simulate, keys[1], config.n_test, **size)

@@ -1,11 +1,11 @@
 """How a posterior is learned: from events that are simulated as they are needed.
 
 Truths are drawn from the prior, their pulses simulated and looked at, and steps raise the density
-that flows have at the true directions. A look by the likelihood takes longer than a step of a small
-network, so each is used some times, among those of other events, before it is dropped: there is no
-sample that could be learned by heart, and threads make the next ones meanwhile. `Plan` says how
-long and how fast, `fit` trains and leaves checkpoints, `restore` gives the averaged variables back.
-By `averaged` any loss is trained, also one that draws its own events.
+that flows have at the true directions. A look by the likelihood takes longer than a step of a
+small network, so threads make the next ones meanwhile; each is used once, for what is used again is
+learned by heart and shows as ripples in densities. `Plan` says how long and how fast, `fit` trains
+and leaves checkpoints, `restore` gives the averaged variables back. By `averaged` any loss is
+trained, also one that draws its own events.
 
 >>> Plan(n_steps=100).n_events
 512
@@ -33,7 +33,7 @@ Looker = Callable[[jax.Array, jax.Array], tuple[posterior.Look, Any]]
 """(key, index) -> looks at new events and their true directions."""
 
 N_AHEAD = 2
-"""Parts that are made at once, each in a thread: a look keeps no more than one core busy."""
+"""Steps whose events are looked at at once, each in a thread: a look keeps one core busy."""
 FRESH = 2**31
 """Folded into the key of events that are left for recalibration."""
 
@@ -42,10 +42,9 @@ class Plan(NamedTuple):
     """How a training goes.
 
     n_steps; n_events: of a step; learning_rate: the largest, of AdamW, which rises for a share
-    `warm` of the steps and falls along a cosine; clip: largest norm of a gradient; decay: of the
-    average of parameters, a step; n_parts: that a step's events are made of, one of them new, the
-    others among the latest n_kept, so that each is used n_parts times; n_fresh: events that are
-    left for `recalibration` in the end, 0 for none.
+    `warm` of the steps and falls along a cosine; clip: largest norm of a gradient; tail: share of
+    the steps, the last ones, over which parameters are averaged; n_fresh: events that are left for
+    `recalibration` in the end, 0 for none.
     """
 
     n_steps: int
@@ -54,9 +53,7 @@ class Plan(NamedTuple):
     weight_decay: float = 1e-3
     warm: float = 0.05
     clip: float = 1.0
-    decay: float = 0.999
-    n_parts: int = 1
-    n_kept: int = 32
+    tail: float = 0.4
     n_fresh: int = 0
 
 
@@ -74,19 +71,11 @@ def loss(model: posterior.Posterior) -> train.Loss:
 
 
 def looker(model: posterior.Posterior, simulate: Simulate, plan: Plan) -> Looker:
-    """Build what simulates events and looks at them, as many as are new in a step; jitted.
-
-    Raises ValueError for parts that are uneven, or more than are kept.
-    """
-    if plan.n_events % plan.n_parts or not 0 < plan.n_parts <= plan.n_kept:
-        raise ValueError(
-            f"n_parts: {plan.n_parts}, expected to share n_events {plan.n_events} evenly, and up "
-            f"to n_kept: {plan.n_kept}"
-        )
+    """Build what simulates the events of a step and looks at them; jitted."""
 
     @jax.jit
     def new(key: jax.Array, index: jax.Array) -> tuple[posterior.Look, Any]:
-        pulses, truth = simulate(jax.random.fold_in(key, index), plan.n_events // plan.n_parts)
+        pulses, truth = simulate(jax.random.fold_in(key, index), plan.n_events)
         return posterior.look(model, pulses), truth.direction
 
     return new
@@ -99,32 +88,28 @@ def looks(new: Looker, plan: Plan, key: jax.Array) -> batching.Batches:
         return jax.block_until_ready(new(key, jnp.uint32(index)))
 
     threads = ThreadPoolExecutor(N_AHEAD, thread_name_prefix="looks")
-    kept: dict[int, Future] = {}
+    ahead: dict[int, Future] = {}
 
     def get(_: int, index: int) -> tuple[posterior.Look, Any]:
-        newest = index + plan.n_parts - 1
-        first = max(newest - plan.n_kept + 1, 0)
-        for old in [k for k in kept if k < first]:
-            del kept[old]
-        rng = batching.generator(0, index)
-        others = rng.choice(np.arange(first, newest), plan.n_parts - 1, replace=False)
-        chosen = sorted({newest, *others.tolist()})
-        last = min(newest + 1 + N_AHEAD, plan.n_steps + plan.n_parts - 1)
-        for k in (*chosen, *range(newest + 1, last)):
-            kept[k] = kept.get(k) or threads.submit(ready, k)
-        return jax.tree.map(lambda *x: jnp.concatenate(x), *(kept[k].result() for k in chosen))
+        for k in range(index, min(index + 1 + N_AHEAD, plan.n_steps)):
+            ahead[k] = ahead.get(k) or threads.submit(ready, k)
+        return ahead.pop(index).result()
 
     rows = np.zeros(0, np.int64)
     return batching.Batches(lambda _: [0] * plan.n_steps, get, lambda _, index: rows)
 
 
-def optimiser(plan: Plan) -> optax.GradientTransformation:
-    """Build AdamW with its schedule."""
+def schedule(plan: Plan) -> optax.Schedule:
+    """Build the learning rate of each step."""
     warm = max(int(plan.warm * plan.n_steps), 1)
-    schedule = optax.warmup_cosine_decay_schedule(
+    return optax.warmup_cosine_decay_schedule(
         0.0, plan.learning_rate, warm, plan.n_steps, plan.learning_rate * 1e-2
     )
-    adamw = optax.adamw(schedule, weight_decay=plan.weight_decay)
+
+
+def optimiser(plan: Plan) -> optax.GradientTransformation:
+    """Build AdamW with its schedule."""
+    adamw = optax.adamw(schedule(plan), weight_decay=plan.weight_decay)
     return optax.chain(optax.clip_by_global_norm(plan.clip), adamw)
 
 
@@ -174,12 +159,11 @@ def averaged(
     update = optimiser(plan)
 
     def average(extra: Any, params: Any, _: Any) -> Any:
-        n = extra["n"]
-        decay = jnp.minimum(plan.decay, (1 + n) / (10 + n))  # forget the first ones sooner
+        n_before = jnp.maximum(extra["n"] - round((1 - plan.tail) * plan.n_steps), 0)
         mean = jax.tree.map(
-            lambda old, new: decay * old + (1 - decay) * new, extra["average"], params
+            lambda old, new: old + (new - old) / (1 + n_before), extra["average"], params
         )
-        return {"average": mean, "n": n + 1}
+        return {"average": mean, "n": extra["n"] + 1}
 
     step = train.gradient_step(goal, update, update=average)
     state = train.init(params, update, key, {"average": params, "n": jnp.zeros(())})

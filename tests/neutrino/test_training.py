@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hepjax import batch as batching
 from hepjax import runs, train
 from hepjax.neutrino import posterior, training
 
@@ -69,25 +70,30 @@ def test_the_loss_is_a_mean_over_events(tiny, simulate):
     assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(slope))
 
 
-def test_each_look_is_used_as_often_as_asked_and_then_dropped(tiny, simulate):
-    plan = PLAN._replace(n_steps=40, n_events=8, n_parts=4, n_kept=6)
+def test_each_look_is_new_and_made_ahead(tiny, simulate):
+    plan = PLAN._replace(n_steps=12, n_events=4)
     new = training.looker(tiny, simulate, plan)
-    batches = training.looks(new, plan, jax.random.key(3))
-    used: dict[tuple, list[int]] = {}
-    for index in range(len(batches.shapes(0))):
+    asked = []
+
+    def told(key, index):
+        asked.append(int(index))
+        return new(key, index)
+
+    batches = training.looks(told, plan, jax.random.key(3))
+    assert len(batches.shapes(0)) == 12
+    for index in range(12):
         _, direction = batches.get(0, index)
-        assert direction.shape == (8, 3)
-        for part in np.asarray(direction).reshape(4, 2, 3):
-            used.setdefault(tuple(part.ravel().tolist()), []).append(index)
-    assert len(used) == 43  # one is new at each step
-    times = [len(at) for at in used.values()]
-    assert np.mean(times[8:32]) == pytest.approx(4, abs=0.7)
-    assert all(len(set(at)) == len(at) and at[-1] - at[0] < 6 for at in used.values())
-    again = training.looks(new, plan, jax.random.key(3)).get(0, 30)
-    jax.tree.map(np.testing.assert_array_equal, again, batches.get(0, 30))
+        np.testing.assert_array_equal(direction, new(jax.random.key(3), jnp.uint32(index))[1])
+        assert set(range(index + 1)) <= set(asked) <= set(range(index + 1 + training.N_AHEAD))
+    assert sorted(asked) == list(range(12))
 
 
-def test_parts_that_do_not_fit_are_refused(tiny, simulate):
-    for plan in (PLAN._replace(n_parts=5), PLAN._replace(n_parts=64, n_kept=32)):
-        with pytest.raises(ValueError, match=r"n_parts: .*, expected to share n_events 64 evenly"):
-            training.looker(tiny, simulate, plan)
+def test_parameters_are_averaged_over_the_last_steps(tmp_path):
+    """A parameter that falls by a constant, its gradient of one."""
+    plan = training.Plan(n_steps=10, learning_rate=1e-2, weight_decay=0.0, tail=0.5)
+    goal = train.mean_loss(lambda p, batch, key: batching.mean(p["x"][None]))
+    run = runs.create(tmp_path / "run", plan)
+    found = training.averaged(run, goal, {"x": jnp.zeros(())}, plan, key=jax.random.key(0))
+    rates = np.asarray(training.schedule(plan)(np.arange(10)))
+    expected = float(-np.cumsum(rates)[5:].mean())
+    assert float(found["params"]["x"]) == pytest.approx(expected, rel=1e-3)
