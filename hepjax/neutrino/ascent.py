@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hepjax import matrices
 from hepjax.neutrino import coordinates, light, likelihood, prior, surrogate
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses
@@ -174,7 +175,7 @@ def _climb(
         share = jnp.where(better | (share < SHORTEST), 1.0, SHORTER * share)
         return (x, height, slope, metric, share), None
 
-    metric = jnp.linalg.inv(look(setup, pulses, chart, x, near.modules).information)
+    metric = matrices.inverse(look(setup, pulses, chart, x, near.modules).information)
     height, slope = at(x)
     height = jnp.where(jnp.isfinite(height), height, jnp.inf)
     slope = jnp.where(jnp.isfinite(slope), slope, 0)

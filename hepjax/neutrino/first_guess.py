@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from hepjax import sphere
+from hepjax import matrices, sphere
 from hepjax.neutrino import ascent, coordinates, frames, likelihood, prior, time_fit
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
@@ -177,10 +177,9 @@ def scores(setup: Setup, pulses: Pulses, found: Guess) -> Scores:
         at = ascent.look(setup, pulses, chart, x, modules)
         last = np.arange(len(x))[::-1]
         factor = jnp.linalg.cholesky(at.information[last][:, last])
-        solve = jax.scipy.linalg.solve_triangular
-        each = solve(factor, at.slopes[:, last].T, lower=True).T
-        total = solve(factor, at.slope[last], lower=True)
-        step = solve(factor.T, total)[last]
+        inverse = matrices.inverse(factor)
+        each, total = at.slopes[:, last] @ inverse.T, inverse @ at.slope[last]
+        step = (total @ inverse)[last]
         corner = jnp.stack([factor[-2, -2], factor[-1, -2], factor[-1, -1]])
         return Scores(at.log_rate, each, total, step, corner)
 
@@ -260,8 +259,8 @@ def _mirrored(pulses: Pulses, direction: jax.Array) -> jax.Array:
     weight = weight / jnp.maximum(weight.sum(), 1)
     away = jnp.where(pulses.mask[:, None], pulses.position - weight @ pulses.position, 0)
     spread = (weight[:, None] * away).T @ away + 1e-3 * jnp.diag(jnp.arange(3.0))
-    flat = jnp.linalg.eigh(spread[:2, :2])[1][:, 0]
-    normal = jnp.stack([jnp.append(flat, 0), jnp.linalg.eigh(spread)[1][:, 0]])
+    flat = matrices.eigh(spread[:2, :2])[1][:, 0]
+    normal = jnp.stack([jnp.append(flat, 0), matrices.eigh(spread)[1][:, 0]])
     return direction - 2 * (normal @ direction)[:, None] * normal
 
 
@@ -281,8 +280,8 @@ def _around(setup: Setup, pulses: Pulses, tops: tuple, n: int) -> tuple:
     own = jnp.where(again, 0, jnp.arange(n_tops))
     which = jnp.append(own, jnp.minimum(at, n_tops - 1))
     moved = jnp.append(again, jnp.ones(n - n_tops, bool))
-    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True, trans=1)
-    moves = jax.vmap(lambda k, z: solve(factor[k], z))(which, jnp.asarray(_even(n, dim)))
+    inverse = matrices.inverse(factor)
+    moves = jax.vmap(lambda k, z: z @ inverse[k])(which, jnp.asarray(_even(n, dim)))
     tried = jax.tree.map(lambda a: a[which], tops)
     return tried[0], tried[1] + jnp.where(moved[:, None], moves, 0), *tried[2:]
 
@@ -298,7 +297,7 @@ def _width(
     setup: Setup, pulses: Pulses, chart: Chart, x: jax.Array, modules: likelihood.Asked
 ) -> Any:
     """Give the width of the direction by the information at a place, rad, over both axes."""
-    covariance = jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information)
+    covariance = matrices.inverse(ascent.look(setup, pulses, chart, x, modules).information)
     size = jnp.linalg.det(covariance[:2, :2])
     return coordinates.ANGLE * jnp.where(size > 0, size, 0) ** 0.25
 

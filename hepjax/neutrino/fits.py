@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hepjax import matrices
 from hepjax.neutrino import coordinates, first_guess, frames, likelihood, prior
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
@@ -115,7 +116,7 @@ def fit(setup: Setup, pulses: Pulses, settings: Settings = DEFAULT) -> Fit:
 
 def positive(hessian: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Make a Hessian [dim, dim] positive, by the size of its eigenvalues; also its inverse."""
-    value, vector = jnp.linalg.eigh((hessian + hessian.T) / 2)
+    value, vector = matrices.eigh((hessian + hessian.T) / 2)
     size = jnp.maximum(jnp.abs(value), 1e-2)
     return (vector * size) @ vector.T, (vector / size) @ vector.T
 
@@ -152,7 +153,7 @@ def _newton(
         hessian = positive(curvature)[0]
         trials = damping * jnp.array([0.1, 1.0, 10.0, 100.0])
         scale = jnp.diag(jnp.diag(hessian))
-        ahead = jax.vmap(lambda d: x - jnp.linalg.solve(hessian + d * scale, slope))(trials)
+        ahead = jax.vmap(lambda d: x - matrices.solve(hessian + d * scale, slope))(trials)
         ahead = jnp.concatenate([x[None], ahead])
         values = jax.vmap(loss)(ahead)
         values = jnp.where(jnp.isfinite(values), values, jnp.inf)

@@ -31,6 +31,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special, stats
 
+from hepjax import matrices
+
 FREEDOM = 5.0
 """Degrees of freedom of Student's distributions."""
 LEAST = 1e-6
@@ -245,8 +247,7 @@ def _shape(centre: jax.Array, covariance: jax.Array) -> _Shape:
     eye = jnp.eye(width.shape[-1])
     even = covariance / (width[:, :, None] * width[:, None]) + ROUNDING * eye
     factor = width[:, :, None] * jnp.linalg.cholesky(even)
-    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
-    inverse = jax.vmap(lambda f: solve(f, eye))(factor)
+    inverse = matrices.inverse(factor)
     log_size = jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
     return _Shape(centre, factor, inverse, log_size)
 
@@ -331,7 +332,7 @@ def _log_student(x: jax.Array, mixture: Mixture) -> tuple[jax.Array, jax.Array]:
     size = x.shape[-1]
 
     def one(centre: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
-        z = jax.scipy.linalg.solve_triangular(factor, (x - centre).T, lower=True)
+        z = matrices.inverse(factor) @ (x - centre).T
         squared = (z**2).sum(0)
         log_size = jnp.log(jnp.diagonal(factor)).sum()
         return -(FREEDOM + size) / 2 * jnp.log1p(squared / FREEDOM) - log_size, squared

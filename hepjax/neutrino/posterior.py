@@ -31,8 +31,10 @@ WIDE, WIDE_LOGIT = 3.0, -3.0
 """Of the wide part of each mode: its lens over that of the flow, and where its share begins."""
 RECALIBRATION = "recalibration"
 """Among variables: a table [term, 2] by which `recalibrated` corrects what the network says."""
-TERMS = ("one", "z2", "z3", "z4", "log_pulses", "log_lens")
-"""What corrections depend on; z: of the unit vector along which the first mode travels."""
+TERMS = ("one", "z2", "z3", "z4", "log_pulses", "log_lens", "energy", "energy2")
+"""What corrections depend on; z: of the unit vector along which the first mode travels; energy:
+its place among those of the prior, from -1 to 1.
+"""
 
 
 class Posterior(NamedTuple):
@@ -61,13 +63,14 @@ class Encoded(NamedTuple):
 
 class Look(NamedTuple):
     """features: that the encoder is to see; log_share: [event, mode], axes, lens: as Encoded, by
-    the sketch.
+    the sketch; energy: [event] of its first mode, as in TERMS.
     """
 
     features: frames.Features
     log_share: Any
     axes: Any
     lens: Any
+    energy: Any
 
 
 def size(plan: flow.Plan, settings: sketches.Settings | None = sketches.DEFAULT) -> int:
@@ -83,7 +86,7 @@ def look(posterior: Posterior, pulses: data.Pulses) -> Look:
         features = frames.features(pulses, frame, posterior.setup.medium)
         n = len(pulses.mask)
         lens = jnp.tile(jnp.eye(2), (n, 1, 1, 1))
-        return Look(features, jnp.zeros((n, 1)), frame.axes[:, None], lens)
+        return Look(features, jnp.zeros((n, 1)), frame.axes[:, None], lens, jnp.zeros(n))
     return sketched(
         posterior.setup, pulses, sketches.sketch(posterior.setup, pulses, posterior.sketch)
     )
@@ -94,7 +97,8 @@ def sketched(setup: simulation.Setup, pulses: data.Pulses, found: sketches.Sketc
     features = sketches.features(setup, pulses, found)
     chart = found.guess.chart
     axes = jnp.stack([chart.first, chart.second, chart.direction], -2)
-    return Look(features, sketches.shares(found.looks), axes, sketches.lens(found.looks))
+    energy = jnp.tanh(found.guess.x[:, 0, -4] / 2)
+    return Look(features, sketches.shares(found.looks), axes, sketches.lens(found.looks), energy)
 
 
 def init(posterior: Posterior, key: jax.Array, pulses: data.Pulses) -> model.Variables:
@@ -128,7 +132,9 @@ def terms(seen: Look) -> jax.Array:
     z = seen.axes[:, 0, 2, 2]
     n_pulses = jnp.log1p(seen.features.mask.sum(-1)) - 3.3
     size = (jnp.log(seen.lens[:, 0, 0, 0]) + jnp.log(seen.lens[:, 0, 1, 1])) / 2 + 4.4
-    return jnp.stack([jnp.ones_like(z), z**2, z**3, z**4, n_pulses, size], -1)
+    energy = seen.energy
+    powers = [z**2, z**3, z**4, n_pulses, size, energy, energy**2]
+    return jnp.stack([jnp.ones_like(z), *powers], -1)
 
 
 def recalibrated(encoded: Encoded, terms: jax.Array, table: jax.Array) -> Encoded:

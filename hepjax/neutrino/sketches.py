@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax import matrices
 from hepjax.neutrino import (
     ascent,
     coordinates,
@@ -136,7 +137,7 @@ def features(setup: Setup, pulses: Pulses, found: Sketch) -> frames.Features:
         if k:
             local = jnp.einsum("eij,ej->ei", axes, one.chart.direction, precision="highest")
             flat = local[:, :2] / (1 + jnp.abs(local[:, 2:]))
-            away = jnp.einsum("eij,ej->ei", jnp.linalg.inv(lens(looks)[:, 0]), flat)
+            away = jnp.einsum("eij,ej->ei", matrices.inverse(lens(looks)[:, 0]), flat)
             whole += [jnp.arcsinh(flat * 20), local[:, 2:], jnp.arcsinh(2 * away)]
     pulse = jnp.where(pulses.mask[..., None], jnp.concatenate(each, -1), 0)
     return frames.Features(pulse, jnp.concatenate(whole, -1), pulses.mask)
@@ -186,7 +187,7 @@ def _one(
         event = coordinates.truth(setup.kind, setup.prior, its, x)
         x = jnp.where(rest, x, coordinates.from_truth(setup.kind, setup.prior, chart, event))
         near = surrogate.near(setup, pulses, chart, x, settings.n_modules)
-        return x, jnp.linalg.inv(ascent.look(setup, pulses, chart, x, modules).information), near
+        return x, matrices.inverse(ascent.look(setup, pulses, chart, x, modules).information), near
 
     begin, covariance, nears = jax.vmap(around)(charts, x, modules)
 
@@ -210,7 +211,7 @@ def _one(
         mean = jnp.where(fine, mean, begin[0])
         wide = WIDTHS[1] ** 2 * jnp.eye(len(mean))
         covariance = jnp.where(fine, covariance, wide)
-        inverse = jnp.linalg.inv(_factor(covariance[:2, :2]))
+        inverse = matrices.inverse(_factor(covariance[:2, :2]))
         away = (draws.x - mean)[:, :2] @ inverse.T
         part = draws.belongs[k] / (draws.belongs[k].sum() + 1e-30)
         sharp = part * plain

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax import matrices
 from hepjax.neutrino import coordinates, frames, light, media
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
@@ -88,7 +89,7 @@ def _by_times(setup: Setup, pulses: Pulses, chart: Chart, n_turns: int) -> Chart
         bend += jnp.einsum("pai,p,paj->ij", by_place, near, by_place)
         slope = by_time.T @ (pull * late) - jnp.einsum("pai,p,pa->i", by_place, near, across)
         damping = jnp.diag(1e-2 * jnp.diag(bend) + 1e-3)
-        step = jnp.linalg.solve(bend + damping, slope)
+        step = matrices.solve(bend + damping, slope)
         step = step / jnp.maximum(jnp.abs(step).max() / FARTHEST, 1)
         x = jnp.concatenate([jnp.where(jnp.isfinite(step), step, 0), jnp.zeros(4)])
         event = coordinates.truth(setup.kind, setup.prior, chart, x)
