@@ -21,8 +21,7 @@ def configure() -> None:
     """Set JAX up, before it looks for devices.
 
     Products of float32 are exact, for places and times. On a CPU a program runs in the thread that
-    calls it: two that are called by two threads, and run in the pool whose threads their own loops
-    need, may wait for each other for ever.
+    calls it, so that two threads keep two cores busy.
     """
     jax.config.update("jax_default_matmul_precision", "highest")
     jax.config.update("jax_cpu_enable_async_dispatch", False)
