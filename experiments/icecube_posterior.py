@@ -59,9 +59,9 @@ class Config:
     n_flow_layers: int = 5
     n_modes: int = 4  # of the sketch by the likelihood that the network looks at; 0: a line fit
     n_rounds: int = 10  # of draws about each
-    n_steps: int = 300  # of the training
+    n_steps: int = 250  # of the training
     n_events: int = 128  # a step, each looked at anew
-    n_fresh: int = 16_384  # events that the network has not seen, to recalibrate it with
+    n_fresh: int = 12_288  # events that the network has not seen, to recalibrate it with
     learning_rate: float = 2e-3
     n_test: int = 100_000  # events that coverage is counted with
     n_samples: int = 200  # directions drawn of each posterior

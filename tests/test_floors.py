@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"lorentz", "sphere", "healpix", "batch", "counting", "balance"},
+    {"lorentz", "matrices", "sphere", "healpix", "batch", "counting", "balance"},
     {"nn"},
     {"flows", "metrics", "calibration", "coverage", "resolution", "runs", "checkpoint", "parallel"},
     {"plot", "train", "io"},

@@ -7,9 +7,10 @@ arrives, from a track at the Cherenkov angle or from a vertex evenly, by Gauss-N
 loss that noise and scattered light cannot pull far, stiff at the end and soft at the start, and
 that prefers what is close to the pulses. The second climbs the likelihood itself (`ascent`), of all
 pulses and of the modules around, of times that are smeared less and less. In between those that are
-much alike are dropped, most of the unlikely too, and mirror images of the best are tried. The sharp
-likelihood may have several tops where the smeared one has one: it is climbed from there and from
-some draws around. All is of fixed shape and costs 30 milliseconds of a CPU.
+much alike are dropped, most of the unlikely too, and mirror images of the best are tried
+(`mirrors`). The sharp likelihood may have several tops where the smeared one has one: it is climbed
+from there, from some draws around, and from where the best passes strings on their other sides. All
+is of fixed shape and costs 30 milliseconds of a CPU.
 
 `scores` tells what is known there: the slope of each pulse's log-rate and of all of log L, in units
 of the errors. To first order these are all that the likelihood has to say (score compression,
@@ -34,7 +35,7 @@ import numpy as np
 from scipy import stats
 
 from hepjax import matrices, sphere
-from hepjax.neutrino import ascent, coordinates, frames, likelihood, prior, time_fit
+from hepjax.neutrino import ascent, coordinates, frames, likelihood, mirrors, prior, time_fit
 from hepjax.neutrino.coordinates import Chart
 from hepjax.neutrino.data import Pulses, Truth
 from hepjax.neutrino.simulation import Setup
@@ -57,7 +58,8 @@ class Settings(NamedTuple):
     """n_starts: directions; n_turns: Gauss-Newton steps on times, from each; n_kept: that go on
     for n_climb steps up each blurred likelihood, two of them as mirror images of the best; n_tries:
     places at and about the best of these that go on for n_steps on the sharp one; n_modes: that are
-    left of them; n_modules: that speak for all (`likelihood.asked`).
+    left of them; n_modules: that speak for all (`likelihood.asked`); n_sides: of the best of the
+    blurred likelihood, those that are tried on other sides of strings too.
     """
 
     n_starts: int = 20
@@ -68,6 +70,7 @@ class Settings(NamedTuple):
     n_tries: int = 10
     n_steps: int = 24
     n_modules: int = 192
+    n_sides: int = 1
 
 
 DEFAULT = Settings()
@@ -137,6 +140,8 @@ def modes(
         raise ValueError(
             f"n_tries: {settings.n_tries}, expected at least n_modes: {settings.n_modes}"
         )
+    if not 0 <= settings.n_sides <= settings.n_modes:
+        raise ValueError(f"n_sides: {settings.n_sides}, expected 0 to n_modes: {settings.n_modes}")
 
     blurred = ascent.blurred(setup, BLURS[0])
 
@@ -155,13 +160,16 @@ def modes(
 
     begun = jax.vmap(begin)(_directions(pulses, direction, settings.n_starts))
     kept = _distinct(begun, settings.n_kept - n_mirrors, APART)
-    mirrored = jax.vmap(begin)(_mirrored(pulses, kept[0].direction[0])[:n_mirrors])
+    mirrored = jax.vmap(begin)(mirrors.planes(pulses, kept[0].direction[0])[:n_mirrors])
     kept = jax.tree.map(lambda *a: jnp.concatenate(a), kept, mirrored)
     events = jax.vmap(lambda c, x: coordinates.truth(setup.kind, setup.prior, c, x))(*kept[:2])
     around = likelihood.asked(setup, events, N_AROUND)
     kept = jax.vmap(lambda one: climb(one, settings.n_climb, BLURS[:-1]))(kept)
     tops = _distinct(kept, settings.n_modes, APART)
     tried = _around(setup, pulses, tops, settings.n_tries)
+    if settings.n_sides:
+        other = _passing(setup, pulses, tops, settings.n_sides)
+        tried = jax.tree.map(lambda *a: jnp.concatenate(a), tried, other)
     tried = jax.vmap(lambda one: climb(one, settings.n_steps, BLURS[-1:]))(tried)
     exact = jax.vmap(lambda c, x, m: ascent.value(setup, pulses, c, x, m, linear=True))(*tried[:3])
     best = jax.tree.map(lambda a: a[jnp.argmax(_finite(exact))], tried[:3])
@@ -251,19 +259,6 @@ def _directions(pulses: Pulses, direction: jax.Array, n: int) -> jax.Array:
     return jnp.concatenate([direction[None], near, jnp.asarray(even, jnp.float32)])
 
 
-def _mirrored(pulses: Pulses, direction: jax.Array) -> jax.Array:
-    """Give mirror images [2, 3] of a direction: at the upright plane, and at any plane, that fits
-    the places of pulses best.
-    """
-    weight = jnp.where(pulses.mask, 1.0, 0.0)
-    weight = weight / jnp.maximum(weight.sum(), 1)
-    away = jnp.where(pulses.mask[:, None], pulses.position - weight @ pulses.position, 0)
-    spread = (weight[:, None] * away).T @ away + 1e-3 * jnp.diag(jnp.arange(3.0))
-    flat = matrices.eigh(spread[:2, :2])[1][:, 0]
-    normal = jnp.stack([jnp.append(flat, 0), matrices.eigh(spread)[1][:, 0]])
-    return direction - 2 * (normal @ direction)[:, None] * normal
-
-
 def _around(setup: Setup, pulses: Pulses, tops: tuple, n: int) -> tuple:
     """Go on with tops of a blurred likelihood, and with draws about them, more about the likelier
     ones: n in all. What comes twice is a draw too.
@@ -284,6 +279,23 @@ def _around(setup: Setup, pulses: Pulses, tops: tuple, n: int) -> tuple:
     moves = jax.vmap(lambda k, z: z @ inverse[k])(which, jnp.asarray(_even(n, dim)))
     tried = jax.tree.map(lambda a: a[which], tops)
     return tried[0], tried[1] + jnp.where(moved[:, None], moves, 0), *tried[2:]
+
+
+def _passing(setup: Setup, pulses: Pulses, tops: tuple, n: int) -> tuple:
+    """Take the first n tops to other sides of strings; a cascade has but its mirror image."""
+    chart, x, modules, value = jax.tree.map(lambda a: a[:n], tops)
+    n_ways = 1 if setup.kind == "cascade" else 3
+
+    def one(chart: Chart, x: jax.Array) -> tuple[Chart, likelihood.Asked]:
+        event = coordinates.truth(setup.kind, setup.prior, chart, x)
+        others = jax.tree.map(lambda a: a[:n_ways], mirrors.sides(pulses, event))
+        around = jax.vmap(lambda e: coordinates.around(setup.kind, e, chart.anchor))(others)
+        asked = jax.vmap(lambda e: likelihood.asked(setup, e, modules.weight.shape[-1]))(others)
+        return jax.vmap(time_fit.aligned)(around), asked
+
+    charts, asked = jax.vmap(one)(chart, x)
+    charts, asked = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), (charts, asked))
+    return charts, jnp.repeat(x, n_ways, 0), asked, jnp.repeat(value, n_ways)
 
 
 @functools.cache

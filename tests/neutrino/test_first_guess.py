@@ -55,21 +55,13 @@ def level(setup, pulses, chart, x):
     return at + coordinates.log_energy_prior(x) - ((x[-3:] / spread) ** 2).sum() / 2
 
 
-def test_a_mirror_image_is_at_the_plane_of_the_pulses(few_events):
-    pulses = jax.tree.map(lambda x: x[0], few_events[0])
-    r = np.random.default_rng(0)
-    flat = r.normal(size=pulses.position.shape) * [200.0, 0.1, 100.0]
-    turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1.0]])
-    n = jnp.asarray(turn @ [0.48, 0.6, 0.64], jnp.float32)
-    found = first_guess._mirrored(pulses._replace(position=jnp.float32(flat @ turn.T)), n)
-    np.testing.assert_allclose(found, np.tile(turn @ [0.48, -0.6, 0.64], (2, 1)), atol=1e-2)
-
-
 def test_numbers_of_modes_that_make_no_sense_are_named(small, few_events):
     with pytest.raises(ValueError, match="n_modes: 4, n_kept: 3, n_starts: 20, expected to asc"):
         first_guess.guess(small, few_events[0], first_guess.Settings(n_modes=4, n_kept=3))
     with pytest.raises(ValueError, match="n_tries: 3, expected at least n_modes: 4"):
         first_guess.guess(small, few_events[0], first_guess.Settings(n_tries=3))
+    with pytest.raises(ValueError, match="n_sides: 5, expected 0 to n_modes: 4"):
+        first_guess.guess(small, few_events[0], first_guess.Settings(n_sides=5))
 
 
 def test_slopes_are_those_of_the_likelihood(small, few_events, best, score):
