@@ -219,7 +219,10 @@ def _put_aside(path: Path) -> None:
         text = f"{folder} is damaged ({what}): put aside into {ASIDE}/"
         warnings.warn(text, RuntimeWarning, stacklevel=4)
     if damaged and not any(folder.name.isdecimal() for folder in path.iterdir()):
-        raise Damaged(f"{path} holds no checkpoint that is whole, {len(damaged)} are damaged")
+        raise Damaged(
+            f"{path} holds no checkpoint that is whole, {len(damaged)} are damaged: "
+            + "; ".join(f"{folder.name}: {what}" for folder, what in damaged.items())
+        )
 
 
 def _damage(folder: Path) -> str:

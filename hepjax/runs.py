@@ -106,14 +106,17 @@ def again(config: type[Config], folder: str | Path) -> Config:
     file = Path(folder) / "config.json"
     if not file.is_file():
         raise ValueError(f"--from {folder}: no run, expected {file}")
-    stored = json.loads(file.read_text())
     hints = get_type_hints(config)
-    unknown = sorted(set(stored) - set(hints))
-    if unknown:
-        raise ValueError(f"{file}: {unknown} are no options of {config.__name__}")
-    return config(
-        **{k: _typed(hints[k], x) for k, x in stored.items() if k not in ("out", "resume")}
-    )
+    try:
+        stored = dict(json.loads(file.read_text()))
+        unknown = sorted(set(stored) - set(hints))
+        if unknown:
+            raise ValueError(f"{unknown} are no options of {config.__name__}")
+        return config(
+            **{k: _typed(hints[k], x) for k, x in stored.items() if k not in ("out", "resume")}
+        )
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _typed(hint: Any, value: Any) -> Any:

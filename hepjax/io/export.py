@@ -18,7 +18,9 @@ alone, of a version within JAX's window of compatibility (half a year), so keep 
 
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +35,8 @@ Arrays = Mapping[str, Any]
 Function = Callable[[dict[str, Any]], dict[str, Any]]
 MODULE, META = "module.stablehlo", "meta.json"
 PLATFORMS = ("cpu", "cuda")
+BROKEN = (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error, struct.error)
+BROKEN += (RuntimeError, NotImplementedError)  # locked or packed in another way, says zipfile
 
 
 class Artefact(NamedTuple):
@@ -98,7 +102,7 @@ def read(path: str | os.PathLike[str]) -> Artefact:
         with zipfile.ZipFile(path) as file:
             module, meta = file.read(MODULE), json.loads(file.read(META))
         exported = jax.export.deserialize(bytearray(module))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise ValueError(f"{path}: no artefact of hepjax: {error}") from error
 
     def call(inputs: Arrays) -> dict[str, np.ndarray]:

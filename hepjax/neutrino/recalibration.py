@@ -105,7 +105,13 @@ def read(folder: Path | str) -> jax.Array | None:
     path = Path(folder) / FILE
     if not path.is_file():
         return None
-    kept = json.loads(path.read_text())
-    if tuple(kept["terms"]) != posterior.TERMS:
-        raise ValueError(f"{path}: terms {kept['terms']}, expected {list(posterior.TERMS)}")
-    return jnp.array([kept[name] for name in COLUMNS], jnp.float32).T
+    try:
+        kept = json.loads(path.read_text())
+        if tuple(kept["terms"]) != posterior.TERMS:
+            raise ValueError(f"terms {kept['terms']}, expected {list(posterior.TERMS)}")
+        table = np.array([kept[name] for name in COLUMNS], np.float32).T
+        if table.shape != (len(posterior.TERMS), len(COLUMNS)) or not np.isfinite(table).all():
+            raise ValueError(f"{table.tolist()}, expected two numbers of each term")
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return jnp.asarray(table)

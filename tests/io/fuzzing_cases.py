@@ -1,11 +1,14 @@
 """A good sample of each format that hepjax reads, and how it is read: what `fuzzing` damages."""
 
+import dataclasses
 import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import test_acts
 import test_amplitude_dump
@@ -24,12 +27,14 @@ import test_velo
 import toy
 from fuzzing import Case
 
+from hepjax import checkpoint, healpix, runs
 from hepjax.io import (
     acts,
     amplitude_dump,
     cards,
     columns,
     detx,
+    export,
     graphnet,
     km3net,
     lhagrid,
@@ -39,6 +44,7 @@ from hepjax.io import (
     prometheus,
     root,
     scale_factors,
+    skymap,
     stream,
     torch_weights,
     trackml,
@@ -136,6 +142,52 @@ def _sqlite(folder: Path) -> None:
     test_graphnet.database(folder / "a.db", tables)
 
 
+def _graphnet(folder: Path) -> None:
+    tables = {"merged_photons": test_graphnet.PULSES, "mc_truth": test_graphnet.TRUTH}
+    for name, table in tables.items():
+        for part, rows in enumerate((slice(0, 3), slice(3, None))):
+            some = {key: np.array(x[rows]) for key, x in table.items()}
+            parquet.write(folder / "merged" / name / f"{name}_{part}.parquet", some)
+
+
+def _sky(folder: Path) -> None:
+    pixel = np.arange(48)
+    sky = healpix.SkyMap(np.ones(48, int), pixel, np.full(48, 0.25 / np.pi))
+    skymap.write(folder / "sky.fits", sky, frame="icrs")
+
+
+def _artefact(folder: Path) -> None:
+    inputs = {"x": np.ones((3, 2), np.float32)}
+    export.write(folder / "net.zip", lambda i: {"y": 2 * i["x"]}, [inputs], {"name": "double"})
+
+
+def _checkpoints(folder: Path) -> None:
+    with checkpoint.open(folder / "checkpoints") as kept:
+        for step in (3, 5):
+            state = {"w": jnp.full(4, step), "key": jax.random.key(step)}
+            checkpoint.save(kept, step, state, meta={"epoch": step}, metrics={"loss": 1.0})
+
+
+def _read_checkpoints(folder: Path) -> None:
+    """Right numbers, of this step or the one before, or an error."""
+    target = {"w": jnp.zeros(4, int), "key": jax.random.key(0)}
+    with checkpoint.open(folder / "checkpoints") as kept:
+        state, meta = checkpoint.restore(kept, target)
+    if meta["epoch"] not in (3, 5) or state["w"].tolist() != [meta["epoch"]] * 4:
+        raise AssertionError(f"other numbers: {state}, {meta}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of a run that is to be run again."""
+
+    out: Path = Path("run")
+    kind: str = "track"
+    range: tuple[float, float] | None = (2.0, 6.0)
+    layers: tuple[int, ...] = (64, 64)
+    resume: bool = False
+
+
 def _parquet(folder: Path) -> None:
     parquet.write(folder / "a.parquet", test_kaggle.PULSES)
 
@@ -151,6 +203,7 @@ CASES: dict[str, Case] = {
     "velo": Case(_velo, velo.read),
     "kaggle": Case(_kaggle, test_kaggle.read),
     "prometheus": Case(_prometheus, lambda f: prometheus.read(f / "a.parquet")),
+    "graphnet": Case(_graphnet, lambda f: graphnet.read(f, graphnet.NUBENCH)),
     "parquet": Case(_parquet, lambda f: parquet.read(f / "a.parquet")),
     "sqlite": Case(_sqlite, lambda f: graphnet.read(f / "a.db", graphnet.NUBENCH)),
     "named": Case(_named, _read_named),
@@ -173,6 +226,16 @@ CASES: dict[str, Case] = {
     "lhe": Case(
         _write("a.lhe", test_lhe_reader.text(header=test_lhe_reader.WEIGHTS)),
         lambda f: lhe_reader.read(f / "a.lhe"),
+    ),
+    "lhe, packed": Case(
+        lambda f: (f / "a.lhe.gz").write_bytes(gzip.compress(test_lhe_reader.text().encode())),
+        lambda f: lhe_reader.read(f / "a.lhe.gz"),
+    ),
+    "sky map": Case(_sky, lambda f: skymap.read(f / "sky.fits")),
+    "artefact": Case(_artefact, lambda f: export.read(f / "net.zip")),
+    "checkpoints": Case(_checkpoints, _read_checkpoints),
+    "run": Case(
+        lambda f: runs.create(f, Config()), lambda f: runs.again(Config, f) and runs.read(f)
     ),
     "amplitudes": Case(
         _write("dump.txt", test_amplitude_dump.POINT.format(0.5) * 2),
