@@ -96,7 +96,8 @@ def areas(ax: Axes, exact: Any, ours: Any, *, title: str = "") -> Axes:
     exact, ours = np.asarray(exact), np.asarray(ours)
     look = plot.look(1, marker=True)
     ax.plot(exact, ours, look["marker"], color=look["color"], markersize=3)
-    ends = np.array([min(exact.min(), ours.min()), max(exact.max(), ours.max())])
+    both = np.stack([exact, ours])[:, np.isfinite(exact + ours)]
+    ends = np.array([both.min(), both.max()])
     ax.plot(ends, ends, color="0.4", linewidth=0.8)
     ax.set(xscale="log", yscale="log", xlabel="Exact posterior, 90 % area [deg$^2$]")
     ax.set_ylabel("Flow, 90 % area [deg$^2$]")

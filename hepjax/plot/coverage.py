@@ -118,13 +118,17 @@ def resolution_against(
         for label, c in curves.items()
         for k, share in enumerate(c.share)
     ]
+    lowest = []
     for i, (label, c, k) in enumerate(lines):
         x, some = style.shifted(c.edges, i, len(lines)), np.isfinite(c.value[k])
         y, low, high = (scale * a[k][some] for a in (c.value, c.low, c.high))
+        lowest += [*y, *low[low > 0]]
         look = {**style.look(i, marker=True), "linestyle": "", "markersize": 5}
         ax.errorbar(x[some], y, np.stack([y - low, high - y]), label=label, **look)
     ends = np.array([c.edges[[0, -1]] for c in curves.values()])
     ax.set(xlim=(ends[:, 0].min(), ends[:, 1].max()), xlabel=xlabel, ylabel=ylabel, yscale="log")
+    if lowest:
+        ax.set_ylim(bottom=0.7 * min(lowest))
     style.room(ax, 0.08 + 0.06 * len(lines))
     ax.legend(loc="upper right")
     return ax
