@@ -56,7 +56,7 @@ def level(setup, pulses, chart, x):
 
 
 def test_numbers_of_modes_that_make_no_sense_are_named(small, few_events):
-    with pytest.raises(ValueError, match="n_modes: 4, n_kept: 3, n_starts: 20, expected to asc"):
+    with pytest.raises(ValueError, match="n_modes: 4, n_kept: 3, n_starts: 16, expected to asc"):
         first_guess.guess(small, few_events[0], first_guess.Settings(n_modes=4, n_kept=3))
     with pytest.raises(ValueError, match="n_tries: 3, expected at least n_modes: 4"):
         first_guess.guess(small, few_events[0], first_guess.Settings(n_tries=3))
