@@ -6,10 +6,10 @@ calls of a large batch among the threads of the pool that made it wait for them,
 batches at once wait for each other for ever (tests/test_matrices.py shows it).
 
 >>> a = jnp.array([[2.0, 1.0], [1.0, 2.0]])
->>> inverse(a).round(4).tolist()
-[[0.6667, -0.3333], [-0.3333, 0.6667]]
+>>> (3 * inverse(a)).round(5).tolist()
+[[2.0, -1.0], [-1.0, 2.0]]
 >>> values, vectors = eigh(a)
->>> values.round(4).tolist()
+>>> values.round(5).tolist()
 [1.0, 3.0]
 """
 

@@ -85,7 +85,7 @@ def test_the_loss_is_zero_at_the_truth_and_blind_to_empty_events(tracks, cluster
 
 def test_a_training_learns_resumes_and_is_measured(events, lite, cluster, tmp_path):
     """Emission points come closer than those of the line fit."""
-    plan = training.Plan(n_steps=50, n_events=32, learning_rate=5e-3, decay=0.8)
+    plan = training.Plan(n_steps=50, n_events=32, learning_rate=5e-3, tail=0.3)
     fields = {"key": jax.random.key(0)}
     run = runs.Run(tmp_path / "run")
     variables = directions.fit(run, lite, events, plan, cluster.medium, **fields)

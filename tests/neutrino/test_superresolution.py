@@ -116,7 +116,7 @@ def test_a_training_predicts_light_and_its_time(resolver, cluster, tmp_path):
         return data.first_of_module(pulses), truth
 
     params = superresolution.init(resolver, jax.random.key(1), draw)["params"]
-    plan = training.Plan(n_steps=50, n_events=48, learning_rate=1e-2, decay=0.8)
+    plan = training.Plan(n_steps=50, n_events=48, learning_rate=1e-2, tail=0.3)
     goal = superresolution.loss(resolver, draw, plan.n_events)
     run = runs.Run(tmp_path / "light")
     learned = training.averaged(run, goal, params, plan, key=jax.random.key(2))
