@@ -24,7 +24,6 @@ def degrees(a, b):
     return np.degrees(sphere.angle(np.asarray(a, float), np.asarray(b, float)))
 
 
-@pytest.mark.smoke
 def test_a_guess_is_closer_than_a_line(few_events, best):
     truth = few_events[1].direction
     line, guess = (
